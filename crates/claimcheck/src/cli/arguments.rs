@@ -1,0 +1,37 @@
+//! Flags that several commands have. Their values are checked where they are resolved, together
+//! with those of the environment and the file.
+
+use clap::{ArgAction, Args};
+
+/// What is judged, and where.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SubjectFlags {
+    /// The provisioner under test: a subject file, or `reference`, `reference-mount` or `idle`
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) subject: Option<String>,
+    /// The kind of cluster: `local`
+    #[arg(long, value_name = "KIND")]
+    pub(crate) cluster: Option<String>,
+}
+
+/// Which cases.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SelectionFlags {
+    /// Only cases of these profiles, separated by commas
+    #[arg(long, value_name = "PROFILE,...")]
+    pub(crate) profile: Vec<String>,
+    /// Only these cases, by id or name, separated by commas
+    #[arg(long, value_name = "CASE,...")]
+    pub(crate) only: Vec<String>,
+    /// Not these cases, by id or name, separated by commas
+    #[arg(long, value_name = "CASE,...")]
+    pub(crate) exclude: Vec<String>,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct LogFlags {
+    /// Say more: -v every skipped case and what happens, -vv and -vvv for debugging
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}

@@ -1,0 +1,88 @@
+//! `claimcheck status`: the testbeds that are up.
+
+use std::time::Duration;
+
+use testbed::artifacts::Home;
+use testbed::state::StateError;
+
+use super::arguments::LogFlags;
+use super::sweep;
+use crate::exit::Ended;
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::table::{aligned, header};
+
+/// What `status` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(super) log: LogFlags,
+}
+
+/// Writes the table to standard output.
+///
+/// # Errors
+/// The state root cannot be read, or standard output cannot be written.
+pub(crate) fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
+    let Args { log: _ } = args;
+    let home = Home::from_environment()?;
+    sweep::dead(&home, printer)?;
+    let mut rows = vec![header(["NAME", "KUBERNETES", "SUBJECT", "PID", "AGE", "KUBECONFIG"])];
+    for name in home.names()? {
+        let age = age(&home, &name).map_or_else(|| "-".to_owned(), spoken);
+        match home.load(&name) {
+            Ok(state) => rows.push([
+                name,
+                state.cluster.kubernetes,
+                state.subject.name,
+                state.owner.pid.to_string(),
+                age,
+                state.cluster.kubeconfig.to_string(),
+            ]),
+            Err(StateError::Starting { pid, .. }) => {
+                let [kubernetes, subject, kubeconfig] = ["-", "starting", "-"].map(str::to_owned);
+                rows.push([name, kubernetes, subject, pid.to_string(), age, kubeconfig]);
+            }
+            // It went away while this command looked.
+            Err(StateError::Unknown { .. } | StateError::Dead { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if rows.len() == 1 {
+        printer.note("no testbed is up");
+        return Ok(Ended::Done);
+    }
+    printer.data(&(aligned(&rows).join("\n") + "\n"))?;
+    Ok(Ended::Done)
+}
+
+/// How long ago the testbed's name was taken: its directory begins with the owner's file.
+fn age(home: &Home, name: &str) -> Option<Duration> {
+    let written = fs_err::metadata(home.cluster(name).join("owner")).ok()?.modified().ok()?;
+    written.elapsed().ok()
+}
+
+/// A length of time in its two largest units.
+fn spoken(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{}h", seconds / 86400, seconds % 86400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_two_units() {
+        let spoken = |seconds| spoken(Duration::from_secs(seconds));
+        assert_eq!(spoken(59), "59s");
+        assert_eq!(spoken(61), "1m1s");
+        assert_eq!(spoken(7261), "2h1m");
+        assert_eq!(spoken(90_000), "1d1h");
+    }
+}

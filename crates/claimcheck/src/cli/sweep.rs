@@ -1,0 +1,50 @@
+//! The sweep that commands begin with: testbeds whose owner is dead are removed.
+
+use testbed::artifacts::Home;
+use testbed::state::{Swept, sweep_dead};
+
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+/// Sweeps, and says what was swept.
+///
+/// # Errors
+/// Something that is dead cannot be removed.
+pub(crate) fn dead(home: &Home, printer: &Printer) -> Result<Vec<Swept>, Failure> {
+    // Where no testbed ever was, nothing is made for the sake of looking.
+    if !home.clusters().exists() {
+        return Ok(Vec::new());
+    }
+    let swept = sweep_dead(home)?;
+    for one in &swept {
+        printer.note(&format!("swept {}", told(one)));
+    }
+    Ok(swept)
+}
+
+/// Sweeps for a command that needs no testbed, and so does not fail for one.
+pub(crate) fn quietly(printer: &Printer) {
+    let Ok(home) = Home::from_environment() else {
+        return;
+    };
+    if let Err(failure) = dead(&home, printer) {
+        tracing::warn!("a dead testbed cannot be swept: {:#}", failure.error);
+    }
+}
+
+/// What was removed of a testbed, in one line.
+pub(crate) fn told(swept: &Swept) -> String {
+    let Swept { name, processes, mounts, logs } = swept;
+    let mut text = format!("testbed `{name}`, left by a dead process: ");
+    if processes.is_empty() && mounts.is_empty() {
+        text.push_str("its directory");
+    } else {
+        let names: Vec<_> = processes.iter().map(|(name, pid)| format!("{name} ({pid})")).collect();
+        let mounts = mounts.iter().map(|mount| format!("mount {mount}"));
+        text.push_str(&names.into_iter().chain(mounts).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(logs) = logs {
+        text.push_str(&format!("; logs remain in {logs}"));
+    }
+    text
+}

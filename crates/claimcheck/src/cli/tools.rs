@@ -1,0 +1,236 @@
+//! `claimcheck tools`: which binaries of the control plane are there, and getting the rest.
+
+mod progress;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::{Context as _, bail};
+use camino::Utf8PathBuf;
+use clap::Args;
+use indicatif::DecimalBytes;
+use testbed::tools::{Tool, ToolError, ToolOptions, ToolState, ToolStatus, Tools};
+
+pub use progress::ToolProgress;
+
+/// Where tools may come from; for every command that needs them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ToolSources {
+    /// Use this binary for a tool; may be given several times. Comes before the environment
+    /// variable `CLAIMCHECK_TOOL_<NAME>`.
+    #[arg(long = "tool", value_name = "NAME=PATH", value_parser = pair)]
+    pub tools: Vec<(Tool, Utf8PathBuf)>,
+    /// Try no official downloads.
+    #[arg(long)]
+    pub no_download: bool,
+    /// Try no builds with Go.
+    #[arg(long)]
+    pub no_build: bool,
+}
+
+impl ToolSources {
+    /// The options of the environment, changed by these flags.
+    ///
+    /// # Errors
+    /// Those of [`ToolOptions::from_env`].
+    pub fn options(self) -> Result<ToolOptions, ToolError> {
+        let Self {
+            tools,
+            no_download,
+            no_build,
+        } = self;
+        let mut options = ToolOptions::from_env()?;
+        options.paths.extend(tools);
+        options.download = !no_download;
+        options.build = !no_build;
+        Ok(options)
+    }
+}
+
+/// Reads `NAME=PATH`.
+fn pair(text: &str) -> Result<(Tool, Utf8PathBuf), String> {
+    let (name, path) = text
+        .split_once('=')
+        .ok_or_else(|| "expected NAME=PATH, for instance etcd=/usr/bin/etcd".to_owned())?;
+    let tool = name
+        .parse::<Tool>()
+        .map_err(|unknown| unknown.to_string())?;
+    if path.is_empty() {
+        return Err(format!("the path of `{tool}` is empty"));
+    }
+    Ok((tool, path.into()))
+}
+
+/// List the control plane's binaries, or get those that are missing.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ToolsArgs {
+    #[command(flatten)]
+    sources: ToolSources,
+    /// Get what is missing: official downloads first, builds with Go second.
+    #[arg(long)]
+    fetch: bool,
+    /// Compute the sha256 of each cached binary and compare it with its record.
+    #[arg(long)]
+    verify: bool,
+    /// Write the list as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Fetches if asked to, then writes the list to `out`. Progress goes to standard error.
+///
+/// # Errors
+/// When a tool cannot be had, when a cached one is not as its record says, on Ctrl-C, and when
+/// `out` cannot be written.
+pub async fn run(args: ToolsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    let ToolsArgs {
+        sources,
+        fetch,
+        verify,
+        json,
+    } = args;
+    let options = sources.options()?;
+    if fetch {
+        let progress = ToolProgress::stderr();
+        // Dropping the resolution is what stops Go, which has a process group of its own and does
+        // not hear the terminal's interrupt.
+        tokio::select! {
+            resolved = Tools::resolve(&options, &progress) => drop(resolved?),
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("failed to wait for Ctrl-C")?;
+                bail!("interrupted; nothing half-made was left, finished tools stay in the cache");
+            }
+        }
+    }
+    // Hashing half a gigabyte must not hold up the runtime.
+    let list = tokio::task::spawn_blocking(move || Tools::list(&options, verify))
+        .await
+        .context("failed to list the tools")??;
+    if json {
+        serde_json::to_writer_pretty(&mut *out, &list)?;
+        writeln!(out)?;
+    } else {
+        out.write_all(table(&list).as_bytes())?;
+    }
+    let damaged: Vec<_> = list
+        .iter()
+        .filter_map(|line| match &line.status {
+            ToolState::Damaged { problem } => Some(format!("{}: {problem}", line.tool)),
+            ToolState::Present(_) | ToolState::Missing => None,
+        })
+        .collect();
+    if !damaged.is_empty() {
+        bail!(
+            "cached tools are damaged: {}; remove their directories and run `claimcheck tools --fetch`",
+            damaged.join("; ")
+        );
+    }
+    Ok(())
+}
+
+/// The list for people: a line for each tool, columns aligned, and what to do about missing ones.
+fn table(list: &[ToolStatus]) -> String {
+    let header = ["TOOL", "VERSION", "ORIGIN", "SIZE", "PATH"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = std::iter::once(header)
+        .chain(list.iter().map(|line| {
+            let tool = line.tool.to_string();
+            match &line.status {
+                ToolState::Present(present) => [
+                    tool,
+                    present.version.clone().unwrap_or_else(|| "?".to_owned()),
+                    present.origin.name().to_owned(),
+                    DecimalBytes(present.size).to_string(),
+                    present.path.to_string(),
+                ],
+                ToolState::Missing => [
+                    tool,
+                    line.wanted.to_owned(),
+                    "missing".to_owned(),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                ],
+                ToolState::Damaged { .. } => [
+                    tool,
+                    line.wanted.to_owned(),
+                    "damaged".to_owned(),
+                    "-".to_owned(),
+                    "-".to_owned(),
+                ],
+            }
+        }))
+        .collect();
+    let mut widths = BTreeMap::new();
+    for row in &rows {
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths.entry(column).or_insert(0);
+            *width = cell.len().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<_> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| format!("{cell:<width$}", width = widths[&column]))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    if list.iter().any(|line| line.status == ToolState::Missing) {
+        text.push_str("\n`claimcheck tools --fetch` gets what is missing; so does `run` or `up`\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testbed::tools::{Origin, ResolvedTool};
+
+    #[test]
+    fn a_pair_names_a_tool_and_a_path() {
+        assert_eq!(
+            pair("etcd=/usr/bin/etcd=odd"),
+            Ok((Tool::Etcd, "/usr/bin/etcd=odd".into()))
+        );
+        assert!(pair("etcd").unwrap_err().contains("NAME=PATH"));
+        assert!(pair("etcd=").unwrap_err().contains("empty"));
+        assert!(
+            pair("kubctl=/x")
+                .unwrap_err()
+                .contains("did you mean `kubectl`?")
+        );
+    }
+
+    #[test]
+    fn the_table_aligns_and_says_what_to_do_about_missing_tools() {
+        let list = [
+            ToolStatus {
+                tool: Tool::Etcd,
+                wanted: "v3.6.8",
+                status: ToolState::Present(ResolvedTool {
+                    tool: Tool::Etcd,
+                    path: "/cache/etcd".into(),
+                    version: Some("v3.6.8".to_owned()),
+                    origin: Origin::Build,
+                    size: 26_501_282,
+                    from: None,
+                }),
+            },
+            ToolStatus {
+                tool: Tool::Kubectl,
+                wanted: "v1.36.3",
+                status: ToolState::Missing,
+            },
+        ];
+        assert_eq!(
+            table(&list),
+            "TOOL     VERSION  ORIGIN   SIZE      PATH\n\
+             etcd     v3.6.8   build    26.50 MB  /cache/etcd\n\
+             kubectl  v1.36.3  missing  -         -\n\
+             \n\
+             `claimcheck tools --fetch` gets what is missing; so does `run` or `up`\n"
+        );
+        assert!(!table(&list[..1]).contains("--fetch"));
+    }
+}

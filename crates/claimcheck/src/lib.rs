@@ -1,0 +1,20 @@
+//! The command line of Claimcheck, which wires everything: tools, cluster, export, subject, cases,
+//! reports. The binary is a shim over [`main`].
+//!
+//! What is public here serves the binary and the tests of this package; nothing else depends on it.
+
+pub mod cli;
+pub mod exit;
+mod attach;
+mod bed;
+mod failure;
+mod live;
+mod options;
+mod printer;
+mod report_files;
+mod signals;
+pub mod summary;
+mod table;
+
+pub use cli::main;
+pub use printer::Paint;

@@ -1,0 +1,11 @@
+//! Parameters: a class says what it wants, and what the subject does not know is not passed over.
+
+use crate::case::Case;
+
+mod p01_unknown_parameter;
+mod p02_unparsable_value;
+mod p04_classes_do_not_mix;
+
+/// The group's cases, in the catalogue's order.
+pub(super) const CASES: &[Case] =
+    &[p01_unknown_parameter::CASE, p02_unparsable_value::CASE, p04_classes_do_not_mix::CASE];

@@ -1,0 +1,56 @@
+//! Source: walkthrough step 9; Kubernetes documentation, StatefulSet, "Deployment and Scaling
+//! Guarantees".
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+
+use super::{REPLICAS, SET, class, pod_exists, start_set};
+use crate::case::Case;
+use crate::limits::Limit;
+use crate::trouble::{CaseResult, ensure, ensure_eq};
+use crate::world::World;
+use crate::world::workload::{HOLD_READY, is_ready};
+
+/// The set's pods MUST start in the order of their ordinals, each only after its predecessor is
+/// Running and Ready.
+pub(crate) const CASE: Case = Case::step("G09", |world| Box::pin(run(world)));
+
+async fn run(world: &World) -> CaseResult {
+    let class = class(world, "nfs").await?;
+    let pods = world.record::<Pod>().await?;
+    let set = start_set(world, SET, true).await?;
+    for ordinal in 0..REPLICAS {
+        let name = set.pod(ordinal);
+        pod_exists(world, &name).await?;
+        running(world, &name).await?;
+        // While the pod is held unready, a claim is provisioned and bound: the control plane works.
+        let control = format!("while-{ordinal}-is-unready");
+        world.control_named(&control, &class).await?.existing_directory().await?;
+        let next = world.api::<Pod>().get_opt(&set.pod(ordinal + 1)).await?;
+        ensure(next.is_none(), format!("no pod follows {name} while it is unready"), || {
+            format!("pod {} exists", set.pod(ordinal + 1))
+        })?;
+        world.label_pod(&name, HOLD_READY, None).await?;
+        world.pod_ready(&name).await?;
+    }
+    set.ready(REPLICAS).await?;
+
+    let mut order = Vec::new();
+    for change in pods.changes().into_iter().filter(|change| !change.gone) {
+        let name = change.object.name_any();
+        if name.starts_with("web-") && is_ready(&change.object) && !order.contains(&name) {
+            order.push(name);
+        }
+    }
+    ensure_eq("the order in which pods became Ready", &order, &["web-0", "web-1", "web-2"])
+}
+
+async fn running(world: &World, name: &str) -> CaseResult {
+    let what = format!("pod {name} is Running");
+    world
+        .eventually(name, what, Limit::ControlPlane, |pod: Option<&Pod>| {
+            let phase = pod?.status.as_ref()?.phase.as_deref()?;
+            (phase == "Running").then_some(())
+        })
+        .await
+}

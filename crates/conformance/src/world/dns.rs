@@ -1,0 +1,202 @@
+//! The cluster's DNS, asked for whole record sets: values are compared, not mere existence.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::RecordType;
+
+use super::World;
+use crate::limits::Limit;
+use crate::trouble::{CaseResult, Trouble};
+
+/// DNS has no watch: the pause between two questions while a record is waited for.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The kinds of records that cases ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// IPv4 addresses.
+    A,
+    /// Services: `priority weight port target`.
+    Srv,
+}
+
+/// What the server answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The records of the asked type, as text; names without the final dot, in lower case.
+    pub records: BTreeSet<String>,
+    /// Whether the name does not exist (RFC 1035 response code 3).
+    pub nxdomain: bool,
+}
+
+/// One way to ask: UDP or TCP, never a fall-back from one to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// User datagrams.
+    Udp,
+    /// A stream.
+    Tcp,
+}
+
+impl World {
+    /// The zone of the cluster, such as `cluster.local`.
+    pub fn zone(&self) -> &str {
+        &self.testbed().cluster.zone
+    }
+
+    /// The full name of a service of the case's namespace, or of `<host>.<service>`.
+    pub fn service_name(&self, service: &str) -> String {
+        format!("{service}.{}.svc.{}", self.namespace(), self.zone())
+    }
+
+    /// Asks the cluster's DNS once.
+    ///
+    /// # Errors
+    /// Inconclusive when there is no DNS, or it does not answer.
+    pub async fn ask(
+        &self,
+        name: &str,
+        record: Record,
+        transport: Transport,
+    ) -> CaseResult<Answer> {
+        let Some(server) = self.testbed().cluster.dns else {
+            return Err(Trouble::inconclusive("the testbed has no DNS server"));
+        };
+        let resolver = resolver(server, transport)
+            .map_err(|error| Trouble::inconclusive(format!("no resolver for {server}: {error}")))?;
+        let kind = match record {
+            Record::A => RecordType::A,
+            Record::Srv => RecordType::SRV,
+        };
+        // The final dot keeps the resolver from trying search domains of its own.
+        match resolver.lookup(format!("{name}."), kind).await {
+            Ok(lookup) => {
+                let records = lookup.answers().iter().filter(|answer| answer.record_type() == kind);
+                let records = records
+                    .map(|answer| answer.data.to_string().trim_end_matches('.').to_lowercase())
+                    .collect();
+                Ok(Answer { records, nxdomain: false })
+            }
+            Err(error) if error.is_nx_domain() => {
+                Ok(Answer { records: BTreeSet::new(), nxdomain: true })
+            }
+            Err(error) if error.is_no_records_found() => Ok(Answer::default()),
+            Err(error) => Err(Trouble::inconclusive(format!(
+                "the cluster's DNS at {server} did not answer for {name}: {error}"
+            ))),
+        }
+    }
+
+    /// Asks over UDP and TCP until both answer exactly `expected`.
+    ///
+    /// # Errors
+    /// Failed with the last answer when limit `dns-record` passes.
+    pub async fn resolves_to(
+        &self,
+        name: &str,
+        record: Record,
+        expected: &BTreeSet<String>,
+    ) -> CaseResult {
+        let what = format!("{record:?} of {name} is exactly {expected:?} over UDP and TCP");
+        self.answers(name, record, what, |answer| answer.records == *expected).await
+    }
+
+    /// Asks for SRV records over UDP and TCP until both answer exactly the pairs `port target` of
+    /// `expected`, whatever their priorities and weights, which no rule fixes.
+    ///
+    /// # Errors
+    /// As [`World::resolves_to`].
+    pub async fn serves(&self, name: &str, expected: &BTreeSet<String>) -> CaseResult {
+        let what = format!("SRV of {name} is exactly {expected:?} over UDP and TCP");
+        self.answers(name, Record::Srv, what, |answer| {
+            let pairs: BTreeSet<_> =
+                answer.records.iter().map(|record| port_and_target(record).to_owned()).collect();
+            pairs == *expected && answer.records.len() == expected.len()
+        })
+        .await
+    }
+
+    /// Asks over UDP and TCP until both say that the name does not exist.
+    ///
+    /// # Errors
+    /// As [`World::resolves_to`].
+    pub async fn does_not_exist(&self, name: &str, record: Record) -> CaseResult {
+        let what = format!("{record:?} of {name} is answered with NXDOMAIN over UDP and TCP");
+        self.answers(name, record, what, |answer| answer.nxdomain).await
+    }
+
+    async fn answers(
+        &self,
+        name: &str,
+        record: Record,
+        what: String,
+        right: impl Fn(&Answer) -> bool,
+    ) -> CaseResult {
+        let limit = self.limit(Limit::DnsRecord);
+        let started = tokio::time::Instant::now();
+        let mut ticks = tokio::time::interval(PAUSE);
+        loop {
+            ticks.tick().await;
+            let udp = self.ask(name, record, Transport::Udp).await?;
+            let tcp = self.ask(name, record, Transport::Tcp).await?;
+            if right(&udp) && right(&tcp) {
+                self.sample("dns-record", started.elapsed());
+                return Ok(());
+            }
+            if started.elapsed() > limit {
+                let expected = format!(
+                    "{what} within {} s (limit {})",
+                    limit.as_secs(),
+                    Limit::DnsRecord.name()
+                );
+                return Err(Trouble::failed(expected, format!("UDP {udp:?}, TCP {tcp:?}")));
+            }
+        }
+    }
+}
+
+/// `port target` of a service record's text.
+fn port_and_target(record: &str) -> &str {
+    record.splitn(3, ' ').nth(2).unwrap_or_default()
+}
+
+fn resolver(
+    server: SocketAddr,
+    transport: Transport,
+) -> Result<TokioResolver, hickory_resolver::net::NetError> {
+    let mut connection = match transport {
+        Transport::Udp => ConnectionConfig::udp(),
+        Transport::Tcp => ConnectionConfig::tcp(),
+    };
+    connection.port = server.port();
+    let config = ResolverConfig::from_name_servers(vec![NameServerConfig::new(
+        server.ip(),
+        true,
+        vec![connection],
+    )]);
+    let mut options = ResolverOpts::default();
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.timeout = Duration::from_secs(2);
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        .with_options(options)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_record_is_told_by_port_and_target() {
+        assert_eq!(port_and_target("0 50 80 web-0.svc.cluster.local"), "80 web-0.svc.cluster.local");
+        assert_eq!(port_and_target("0 50"), "");
+    }
+}

@@ -1,0 +1,27 @@
+//! Volumes lack the mount options of their class.
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use provisioner::decide::volume::{self, VolumeRequest};
+use provisioner::rules::Rules;
+
+use crate::{Mutant, with_rules};
+
+pub(crate) const MUTANT: Mutant = Mutant {
+    name: "mount-options-dropped",
+    defect: "Volumes lack the mount options of their class.",
+    target: "B06",
+    kin: &[],
+    wrap: |seams| with_rules(seams, Defect),
+};
+
+struct Defect;
+
+impl Rules for Defect {
+    fn volume_object(&self, request: &VolumeRequest<'_>) -> PersistentVolume {
+        let mut volume = volume::volume_object(request);
+        if let Some(spec) = &mut volume.spec {
+            spec.mount_options = None;
+        }
+        volume
+    }
+}

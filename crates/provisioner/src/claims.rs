@@ -1,0 +1,303 @@
+//! The claim controller: sees claims, provisions those that are ours, and cleans up after those
+//! that end before their volume is stored. What provisioning itself does is in `provision.rs`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use crate::backoff::{self, Backoff};
+use crate::caches::{Change, Classes};
+use crate::clock::Fence;
+use crate::cluster::ClusterApi;
+use crate::config::Config;
+use crate::decide::{self, ClaimDecision};
+use crate::error::StepError;
+use crate::events::{Notice, Recorder, claim_reference};
+use crate::index::Index;
+use crate::intents::Share;
+use crate::quantity;
+use crate::queue::WorkQueue;
+use crate::records::State;
+use crate::rules::Rules;
+use crate::volumes::Volumes;
+
+mod provision;
+
+/// How long a creation whose answer was lost may still happen: the API server ends a request after
+/// a minute (`--request-timeout`).
+const CREATION_SETTLES: Duration = Duration::from_secs(65);
+/// When something ours could not be written although the claim is served: soon.
+const SOON: Duration = Duration::from_secs(1);
+
+/// When a key is to be looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// When something changes.
+    OnChange,
+    /// In this time at the latest.
+    In(Duration),
+}
+
+/// See the module.
+pub struct Claims {
+    config: Arc<Config>,
+    cluster: Arc<dyn ClusterApi>,
+    rules: Arc<dyn Rules>,
+    classes: Arc<Classes>,
+    volumes: Arc<Volumes>,
+    index: Arc<Index>,
+    recorder: Recorder,
+    fence: Fence,
+    /// Claims waiting for a volume, by UID, without what changes for no reason of ours.
+    pending: Mutex<HashMap<String, Arc<PersistentVolumeClaim>>>,
+    /// Claims whose volume's creation had no answer, and when it can no longer happen.
+    unanswered: Mutex<HashMap<String, Instant>>,
+    backoff: Mutex<Backoff<String>>,
+    pub(crate) queue: WorkQueue<String>,
+}
+
+/// What the controllers share.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) cluster: Arc<dyn ClusterApi>,
+    pub(crate) rules: Arc<dyn Rules>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) recorder: Recorder,
+    pub(crate) fence: Fence,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn uid_of(claim: &PersistentVolumeClaim) -> String {
+    claim.metadata.uid.clone().unwrap_or_default()
+}
+
+/// A claim without status, version and managed fields: what is left changes by an edit only.
+fn slim(mut claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
+    claim.status = None;
+    claim.metadata.managed_fields = None;
+    claim.metadata.resource_version = None;
+    claim
+}
+
+impl Claims {
+    pub(crate) fn new(parts: Parts, classes: Arc<Classes>, volumes: Arc<Volumes>) -> Self {
+        let Parts { config, cluster, rules, index, recorder, fence } = parts;
+        Self {
+            config,
+            cluster,
+            rules,
+            classes,
+            volumes,
+            index,
+            recorder,
+            fence,
+            pending: Mutex::default(),
+            unanswered: Mutex::default(),
+            backoff: Mutex::default(),
+            queue: WorkQueue::default(),
+        }
+    }
+
+    /// Takes a change the watch shows.
+    pub(crate) fn observe(&self, change: Change<PersistentVolumeClaim>) {
+        match change {
+            Change::There(claim) => self.see(claim),
+            Change::Gone(claim) => self.ended(&uid_of(&claim)),
+            Change::Listed(uids) => {
+                let gone: HashSet<String> = lock(&self.pending)
+                    .keys()
+                    .cloned()
+                    .chain(self.index.own().into_iter().filter(|record| record.state != State::Kept).map(|record| record.claim.uid))
+                    .filter(|uid| !uids.contains(uid))
+                    .collect();
+                for uid in gone {
+                    self.ended(&uid);
+                }
+            }
+        }
+    }
+
+    fn see(&self, claim: PersistentVolumeClaim) {
+        let uid = uid_of(&claim);
+        // The class may come, go and be replaced: what asks for us stays in view whatever it says.
+        let decision = if self.rules.is_our_claim(&self.config.target, &claim, None) {
+            self.decide(&claim, self.class_of(&claim).as_deref())
+        } else {
+            ClaimDecision::Ignore("it does not ask for us")
+        };
+        if let ClaimDecision::Ignore(_) = decision {
+            lock(&self.pending).remove(&uid);
+            if self.has_unfinished(&uid) {
+                self.queue.add(uid);
+            } else {
+                self.note_resize(&claim);
+            }
+            return;
+        }
+        let slim = Arc::new(slim(claim));
+        let old = lock(&self.pending).insert(uid.clone(), slim.clone());
+        if old.is_none_or(|old| old != slim) {
+            lock(&self.backoff).reset(&uid);
+            if !matches!(decision, ClaimDecision::Wait(_)) {
+                self.queue.add(uid);
+            }
+        }
+    }
+
+    fn ended(&self, uid: &str) {
+        lock(&self.pending).remove(uid);
+        lock(&self.backoff).reset(&uid.to_owned());
+        for record in self.index.of_claim(uid) {
+            match record.state {
+                State::Intent | State::Ready => self.queue.add(uid.to_owned()),
+                State::Saved | State::Deleting | State::Archiving => {
+                    // With a volume object its release shows in the other watch.
+                    if !self.volumes.is_present(&record.volume) {
+                        self.volumes.queue.add(record.volume);
+                    }
+                }
+                State::Kept => {}
+            }
+        }
+    }
+
+    /// A class is new or has changed: what waits for it is looked at at once.
+    pub(crate) fn class_changed(&self, class: &str) {
+        let waiting: Vec<String> = lock(&self.pending)
+            .iter()
+            .filter(|(_, claim)| decide::class_name(claim) == Some(class))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in waiting {
+            lock(&self.backoff).reset(&uid);
+            self.queue.add(uid);
+        }
+    }
+
+    /// A volume object is gone: a claim it was made for may still be waiting.
+    pub(crate) fn volume_gone(&self, uid: &str) {
+        if lock(&self.pending).contains_key(uid) {
+            self.queue.add(uid.to_owned());
+        }
+    }
+
+    fn has_unfinished(&self, uid: &str) -> bool {
+        self.index.of_claim(uid).iter().any(|record| matches!(record.state, State::Intent | State::Ready))
+    }
+
+    fn class_of(&self, claim: &PersistentVolumeClaim) -> Option<Arc<StorageClass>> {
+        decide::class_name(claim).and_then(|name| self.classes.get(name))
+    }
+
+    fn decide(&self, claim: &PersistentVolumeClaim, class: Option<&StorageClass>) -> ClaimDecision {
+        if class.is_some() && !self.rules.is_our_claim(&self.config.target, claim, class) {
+            return ClaimDecision::Wait("its class names another provisioner");
+        }
+        self.rules.claim_decision(claim, class)
+    }
+
+    /// More was asked of a bound volume than it has: said once, nothing is faked.
+    fn note_resize(&self, claim: &PersistentVolumeClaim) {
+        let uid = uid_of(claim);
+        let records = self.index.of_claim(&uid);
+        let asked = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
+        let has = claim.status.as_ref().and_then(|status| status.capacity.as_ref()?.get("storage"));
+        if let (false, Some(asked), Some(has)) = (records.is_empty(), asked, has)
+            && quantity::is_more(&asked.0, &has.0)
+        {
+            self.tell(claim, &Notice::ResizeFailed);
+        }
+    }
+
+    fn tell(&self, claim: &PersistentVolumeClaim, notice: &Notice) {
+        if let Some(words) = self.rules.words(notice, &self.config.target) {
+            self.recorder.tell(claim_reference(claim), words);
+        }
+    }
+
+    /// Works on one claim and says when to look again.
+    pub(crate) async fn work(&self, share: &Share, uid: &str) -> Next {
+        let limit = self.config.limits.provision;
+        let result = match tokio::time::timeout(limit, self.reconcile(share, uid)).await {
+            Ok(result) => result,
+            Err(_) => {
+                let error = StepError::TimedOut(limit);
+                if let Some(claim) = self.pending(uid) {
+                    self.tell_failure(&claim, &error);
+                }
+                Err(error)
+            }
+        };
+        match result {
+            Ok(next) => {
+                lock(&self.backoff).reset(&uid.to_owned());
+                next
+            }
+            Err(error) => {
+                let failures = lock(&self.backoff).failed(uid.to_owned());
+                let lasting = matches!(&error, StepError::Refused(refusal) if refusal.is_lasting());
+                let delay = if lasting { Some(backoff::LONGEST) } else { self.rules.retry(failures) };
+                tracing::info!(uid, attempt = failures, cause = error.category(), ?delay, "not provisioned: {error}");
+                delay.map_or(Next::OnChange, Next::In)
+            }
+        }
+    }
+
+    fn pending(&self, uid: &str) -> Option<Arc<PersistentVolumeClaim>> {
+        lock(&self.pending).get(uid).cloned()
+    }
+
+    async fn reconcile(&self, share: &Share, uid: &str) -> Result<Next, StepError> {
+        let Some(seen) = self.pending(uid) else { return self.settle(share, uid).await };
+        if self.index.of_claim(uid).iter().any(|record| record.state == State::Saved && self.volumes.is_present(&record.volume)) {
+            // Served; the controller manager binds it in its own time.
+            return Ok(Next::OnChange);
+        }
+        let namespace = seen.namespace().unwrap_or_default();
+        let live = self.cluster.get_claim(&namespace, &seen.name_any()).await?;
+        if !self.rules.is_same_claim(uid, live.as_ref()) {
+            lock(&self.pending).remove(uid);
+            return self.settle(share, uid).await;
+        }
+        let claim = live.unwrap_or_else(|| seen.as_ref().clone());
+        let class = self.class_of(&claim);
+        match self.decide(&claim, class.as_deref()) {
+            ClaimDecision::Ignore(reason) => {
+                tracing::debug!(uid, "ignored: {reason}");
+                lock(&self.pending).remove(uid);
+                self.settle(share, uid).await
+            }
+            ClaimDecision::Wait(reason) => {
+                tracing::debug!(uid, "waiting: {reason}");
+                Ok(Next::OnChange)
+            }
+            ClaimDecision::Populator(kind) => {
+                self.tell(&claim, &Notice::LeftToPopulator { kind });
+                Ok(Next::In(backoff::LONGEST))
+            }
+            ClaimDecision::Refuse(refusal) => {
+                let error = refusal.into();
+                self.tell_failure(&claim, &error);
+                Err(error)
+            }
+            ClaimDecision::Provision => {
+                // A decision to provision without a class is a defect; there is nothing to do it by.
+                let Some(class) = class else { return Ok(Next::OnChange) };
+                let result = self.provision(share, &claim, &class).await;
+                if let Err(error) = &result {
+                    self.tell_failure(&claim, error);
+                }
+                result
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Provisioning one claim, and settling one that needs no volume any more.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use super::{CREATION_SETTLES, Claims, Next, SOON, lock, uid_of};
+use crate::class::{ClassParameters, OnDelete};
+use crate::cluster::ApiCause;
+use crate::config::Target;
+use crate::constants::PROVISIONED_BY;
+use crate::decide::volume::VolumeRequest;
+use crate::decide::{Refusal, class_name};
+use crate::error::StepError;
+use crate::events::Notice;
+use crate::intents::{MakeRequest, Share};
+use crate::path::RelativePath;
+use crate::records::{Origin, State};
+
+impl Claims {
+    pub(super) async fn provision(
+        &self,
+        share: &Share,
+        claim: &PersistentVolumeClaim,
+        class: &StorageClass,
+    ) -> Result<Next, StepError> {
+        let uid = uid_of(claim);
+        let parameters = self.rules.class_parameters(class, self.config.unknown_parameters)?;
+        if !parameters.ignored.is_empty() {
+            tracing::warn!(class = class.name_any(), parameters = parameters.ignored.join(", "), "unknown class parameters are ignored");
+        }
+        let volume = self.rules.volume_name(claim);
+        let on_delete = self.rules.on_delete(&parameters);
+        if self.volumes.is_present(&volume)
+            && let Some(found) = self.cluster.get_volume(&volume).await?
+        {
+            return self.recognise(share, claim, class, (&parameters, on_delete), &found).await;
+        }
+        let started = Instant::now();
+        let planned = share.plan(MakeRequest { claim, volume: &volume, parameters: &parameters, on_delete }).await?;
+        let name = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
+        self.tell(claim, &Notice::Provisioning { claim: name });
+        let record = share.make(planned).await?;
+        let wanted = self.wanted(share, claim, class, &volume, (&record.directory, record.origin, record.on_delete));
+        self.fence.check()?;
+        match self.cluster.create_volume(&wanted).await {
+            Ok(_) => {}
+            Err(error) if error.cause == ApiCause::AlreadyExists => {
+                let found = self.cluster.get_volume(&volume).await?.ok_or(error)?;
+                if !self.rules.is_same_volume(&wanted, &found) {
+                    return Err(Refusal::VolumeTaken { volume }.into());
+                }
+            }
+            Err(error) => {
+                if error.cause.is_uncertain() {
+                    lock(&self.unanswered).insert(uid, Instant::now() + CREATION_SETTLES);
+                }
+                return Err(error.into());
+            }
+        }
+        tracing::info!(
+            claim = %format!("{}/{}", record.claim.namespace, record.claim.name), uid, pv = volume, class = class.name_any(),
+            dir = %record.directory, origin = record.origin.as_str(), elapsed = ?started.elapsed(), "provisioned"
+        );
+        Ok(self.stored(share, claim, &volume, &wanted).await)
+    }
+
+    /// The volume object is there and is this claim's: tells so and notes it in the record.
+    async fn stored(
+        &self,
+        share: &Share,
+        claim: &PersistentVolumeClaim,
+        volume: &str,
+        object: &PersistentVolume,
+    ) -> Next {
+        lock(&self.unanswered).remove(&uid_of(claim));
+        self.tell(claim, &Notice::ProvisioningSucceeded { volume: volume.to_owned() });
+        let policy = object.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+        match share.saved(volume, policy).await {
+            Ok(()) => Next::OnChange,
+            Err(error) => {
+                // The claim is served; only the record lags behind, and is brought up at once.
+                tracing::warn!(pv = volume, cause = error.category(), "failed to {error}");
+                Next::In(SOON)
+            }
+        }
+    }
+
+    /// A volume of the wanted name is there already: ours from before, or somebody else's. Nothing
+    /// is made either way.
+    async fn recognise(
+        &self,
+        share: &Share,
+        claim: &PersistentVolumeClaim,
+        class: &StorageClass,
+        (parameters, on_delete): (&ClassParameters, OnDelete),
+        found: &PersistentVolume,
+    ) -> Result<Next, StepError> {
+        let volume = found.name_any();
+        let record = share.index().record(&volume);
+        let wanted = match &record {
+            Some(record) => {
+                self.wanted(share, claim, class, &volume, (&record.directory, record.origin, record.on_delete))
+            }
+            None => {
+                let directory = self.rules.directory(&self.config.target, parameters, claim, &volume)?;
+                self.wanted(share, claim, class, &volume, (&directory, Origin::Created, on_delete))
+            }
+        };
+        if !self.rules.is_same_volume(&wanted, found) {
+            return Err(Refusal::VolumeTaken { volume }.into());
+        }
+        if record.is_some() {
+            return Ok(self.stored(share, claim, &volume, found).await);
+        }
+        Ok(Next::OnChange)
+    }
+
+    fn wanted(
+        &self,
+        share: &Share,
+        claim: &PersistentVolumeClaim,
+        class: &StorageClass,
+        name: &str,
+        (directory, origin, on_delete): (&RelativePath, Origin, OnDelete),
+    ) -> PersistentVolume {
+        let scope = share.scope();
+        self.rules.volume_object(&VolumeRequest { scope, claim, class, name, directory, origin, on_delete })
+    }
+
+    /// A claim that wants no volume any more: what was made for it and has no volume object goes.
+    pub(super) async fn settle(&self, share: &Share, uid: &str) -> Result<Next, StepError> {
+        let mut next = Next::OnChange;
+        for record in share.index().of_claim(uid) {
+            if !matches!(record.state, State::Intent | State::Ready) {
+                continue;
+            }
+            let live = self.cluster.get_claim(&record.claim.namespace, &record.claim.name).await?;
+            let waiting = live.as_ref().is_some_and(|claim| {
+                claim.metadata.uid.as_deref() == Some(uid)
+                    && claim.metadata.deletion_timestamp.is_none()
+                    && claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default().is_empty()
+            });
+            if waiting {
+                continue;
+            }
+            match self.cluster.get_volume(&record.volume).await? {
+                Some(found) if is_made_for(&self.config.target, &found, uid) => {
+                    // Its release, if it comes to that, is seen in the watch of volumes.
+                    let policy = found.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+                    share.saved(&record.volume, policy).await?;
+                }
+                _ => match self.unanswered_for(uid) {
+                    Some(left) => next = Next::In(left),
+                    None => share.abandon(&record.volume).await?,
+                },
+            }
+        }
+        if next == Next::OnChange {
+            lock(&self.unanswered).remove(uid);
+        }
+        Ok(next)
+    }
+
+    fn unanswered_for(&self, uid: &str) -> Option<std::time::Duration> {
+        let until = *lock(&self.unanswered).get(uid)?;
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    pub(super) fn tell_failure(&self, claim: &PersistentVolumeClaim, error: &StepError) {
+        let notice = match error {
+            StepError::Refused(Refusal::Block) => Notice::BlockUnsupported,
+            // Whoever holds the lease now tells what happens.
+            StepError::Fenced(_) => return,
+            StepError::Refused(refusal) => failed(claim, refusal.to_string()),
+            other => failed(claim, other.to_string()),
+        };
+        self.tell(claim, &notice);
+    }
+}
+
+fn failed(claim: &PersistentVolumeClaim, cause: String) -> Notice {
+    Notice::ProvisioningFailed { class: class_name(claim).unwrap_or_default().to_owned(), cause }
+}
+
+fn is_made_for(target: &Target, volume: &PersistentVolume, uid: &str) -> bool {
+    let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()).and_then(|claim| claim.uid.as_deref());
+    claim == Some(uid)
+        && volume.annotations().get(PROVISIONED_BY).is_some_and(|name| name == target.provisioner.as_str())
+}

@@ -1,0 +1,121 @@
+//! What can end the provisioner, and what each end means to whoever started it.
+
+use crate::backend::StorageError;
+use crate::cluster::ApiError;
+use crate::clock::Fenced;
+use crate::config::ConfigError;
+use crate::decide::Refusal;
+
+/// Why the provisioner ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A flag or variable is missing or wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No client for the cluster could be made.
+    #[error("set up the client for the cluster from {from}: {cause}")]
+    Client {
+        /// Where the credentials were looked for.
+        from: String,
+        /// What kube said.
+        cause: String,
+    },
+    /// A permission without which nothing can be served.
+    #[error("serve claims without these rights: {}", .0.join("; "))]
+    Access(Vec<String>),
+    /// The API refused or did not answer.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The export refused or did not answer.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The lease could not be renewed in time, or somebody else holds it.
+    #[error("keep the lease {lease}: {cause}")]
+    LeaseLost {
+        /// `namespace/name` of the lease.
+        lease: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The tracing subscriber was installed twice or its filter does not parse.
+    #[error("set up logging: {0}")]
+    Logging(String),
+}
+
+impl Error {
+    /// A closed set of words for logs and metrics.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::Client { .. } => "client",
+            Self::Access(_) => "access",
+            Self::Api(_) => "api",
+            Self::Storage(_) => "storage",
+            Self::LeaseLost { .. } => "lease-lost",
+            Self::Logging(_) => "logging",
+        }
+    }
+
+    /// What the error is about, for the log field `object`.
+    pub fn object(&self) -> String {
+        match self {
+            Self::Config(error) => error.setting().to_owned(),
+            Self::Client { from, .. } => from.clone(),
+            Self::Access(rules) => rules.join("; "),
+            Self::Api(error) => error.object.clone(),
+            Self::Storage(error) => error.path.clone(),
+            Self::LeaseLost { lease, .. } => lease.clone(),
+            Self::Logging(_) => "logging".to_owned(),
+        }
+    }
+
+    /// The exit code of `nfs-provisioner`: 2 for usage, 1 for everything else.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::Client { .. }
+            | Self::Access(_)
+            | Self::Api(_)
+            | Self::Storage(_)
+            | Self::LeaseLost { .. }
+            | Self::Logging(_) => 1,
+        }
+    }
+}
+
+/// Why one step for a claim or volume did not succeed. It is told in an event and tried again.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StepError {
+    /// The claim cannot be served as things stand.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The API refused or did not answer.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The export refused or did not answer.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The lease is not ours any more.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+    /// What is mounted or served is not the export the volumes lie on.
+    #[error("recognise the export: {0}")]
+    Export(String),
+    /// It took longer than an attempt may.
+    #[error("finish within {0:?}; the work goes on from its record")]
+    TimedOut(std::time::Duration),
+}
+
+impl StepError {
+    /// A closed set of words for logs and metrics.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Api(error) => error.cause.category(),
+            Self::Storage(error) => error.cause.category(),
+            Self::Fenced(_) => "fenced",
+            Self::Export(_) => "export",
+            Self::TimedOut(_) => "attempt-timed-out",
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The state directory at the export's root, and the export's identity.
+//!
+//! ```text
+//! .claimcheck/                   mode 0700
+//!   export-id/id                 a random id, made once for the export
+//!   <owner>/records/<volume>     one record per volume
+//!   <owner>/trash/<volume>       a tree on its way out
+//! ```
+//!
+//! Source: nfs-subdir #225 #332 (directories made where nothing was mounted), #310 (two
+//! deployments of one name).
+
+use futures::{StreamExt, TryStreamExt};
+
+use crate::backend::{Cause, Kind, is_temporary};
+use crate::constants::STATE_DIRECTORY;
+use crate::error::StepError;
+use crate::path::{Component, RelativePath};
+use crate::records::Record;
+use crate::storage::{Storage, cause};
+
+/// Permission bits of everything in the state directory.
+const STATE_MODE: u32 = 0o700;
+/// Records read at once.
+const CONCURRENT: usize = 16;
+/// Attempts to make the id while others make it too.
+const ATTEMPTS: usize = 8;
+
+/// What is known of the export once it is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its random id.
+    pub id: String,
+    /// The file system of its root.
+    pub root: u64,
+}
+
+/// Records found on the export.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those of this deployment.
+    pub own: Vec<Record>,
+    /// Those of other deployments, with their ids. They count for overlap and are never changed.
+    pub foreign: Vec<(String, Record)>,
+}
+
+fn fixed(name: &str) -> Component {
+    Component::new(name).expect("names in the state directory are valid components")
+}
+
+fn state() -> RelativePath {
+    RelativePath::root().join(fixed(STATE_DIRECTORY))
+}
+
+fn id_directory() -> RelativePath {
+    state().join(fixed("export-id"))
+}
+
+fn in_owner(owner: &str, name: &str) -> RelativePath {
+    state().join(fixed(owner)).join(fixed(name))
+}
+
+/// Where a volume's record is. Volume names are object names, so always valid components.
+pub(crate) fn record_path(owner: &str, volume: &str) -> RelativePath {
+    in_owner(owner, "records").join(fixed(volume))
+}
+
+/// Where a volume's tree goes before it is removed.
+pub(crate) fn trash_path(owner: &str, volume: &str) -> RelativePath {
+    in_owner(owner, "trash").join(fixed(volume))
+}
+
+/// The export's id, if it has one.
+pub(crate) async fn read_id(storage: &Storage) -> Result<Option<String>, StepError> {
+    let content = storage.read_file(&id_directory().join(fixed("id"))).await?;
+    Ok(content
+        .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
+        .filter(|text| !text.is_empty()))
+}
+
+/// Makes the export ready for `owner`: state directory, id, a write that works. `known` is the id
+/// that volumes of this deployment name: an export without it, or with another one, is the wrong
+/// one and is not touched.
+///
+/// # Errors
+/// [`StepError::Export`] for the wrong export, [`StepError::Storage`] when it cannot be used.
+pub async fn prepare(storage: &Storage, owner: &str, known: Option<&str>) -> Result<Export, StepError> {
+    let root = storage
+        .stat(&RelativePath::root())
+        .await?
+        .filter(|stat| stat.kind == Kind::Directory)
+        .ok_or_else(|| StepError::Export("its root is no directory".to_owned()))?;
+    let found = read_id(storage).await?;
+    let id = match (known, found) {
+        (Some(known), Some(found)) if known != found => {
+            return Err(StepError::Export(format!(
+                "its id is {found}, but volumes of this deployment lie on the export {known}; is another export mounted?"
+            )));
+        }
+        (Some(known), None) => {
+            return Err(StepError::Export(format!(
+                "it has no id, but volumes of this deployment lie on the export {known}; is the export mounted?"
+            )));
+        }
+        (_, Some(found)) => found,
+        (None, None) => {
+            storage.ensure_directory(&state(), STATE_MODE).await?;
+            make_id(storage).await?
+        }
+    };
+    for path in [state().join(fixed(owner)), in_owner(owner, "records"), in_owner(owner, "trash")] {
+        if storage.stat(&path).await?.is_none() {
+            storage.ensure_directory(&path, STATE_MODE).await?;
+        }
+    }
+    let probe = in_owner(owner, "probe");
+    storage.write_file(&probe, b"written to see that it can be\n").await?;
+    storage.remove_file(&probe).await?;
+    Ok(Export { id, root: root.identity.fsid })
+}
+
+/// Makes the id by renaming a directory that holds it to a name nobody has: of several processes
+/// one succeeds, and the others read what it wrote.
+async fn make_id(storage: &Storage) -> Result<String, StepError> {
+    for _ in 0..ATTEMPTS {
+        if let Some(id) = read_id(storage).await? {
+            return Ok(id);
+        }
+        let id = uuid::Uuid::new_v4().to_string();
+        let draft = state().join(fixed(&format!("new-{id}")));
+        storage.make_directory(&draft, STATE_MODE).await?;
+        storage.write_file(&draft.join(fixed("id")), format!("{id}\n").as_bytes()).await?;
+        match storage.rename_directory(&draft, &id_directory()).await {
+            Ok(()) => return Ok(id),
+            Err(error) => {
+                // Whatever happened, reading tells: at the next turn, or just below.
+                storage.remove_file(&draft.join(fixed("id"))).await.ok();
+                storage.remove_directory(&draft).await.ok();
+                if !matches!(cause(&error), Some(Cause::AlreadyExists | Cause::NotEmpty | Cause::NotFound)) {
+                    return match read_id(storage).await? {
+                        Some(id) => Ok(id),
+                        None => Err(error),
+                    };
+                }
+            }
+        }
+        if read_id(storage).await?.is_none() {
+            // An empty directory that a process which died in between reserved. One that is
+            // not empty by now is not removed.
+            storage.remove_directory(&id_directory()).await.ok();
+        }
+    }
+    Err(StepError::Export(format!("its id could not be made in {ATTEMPTS} attempts")))
+}
+
+/// Confirms before a destructive step that the export is still the one found at start.
+///
+/// # Errors
+/// [`StepError::Export`] when it is not.
+pub(crate) async fn confirm(storage: &Storage, id: &str) -> Result<(), StepError> {
+    match read_id(storage).await? {
+        Some(found) if found == id => Ok(()),
+        Some(found) => Err(StepError::Export(format!("its id is {found}, it was {id} at start"))),
+        None => Err(StepError::Export(format!("its id is gone, it was {id} at start; is it still mounted?"))),
+    }
+}
+
+/// Reads every record on the export. One that cannot be read is logged and left alone, and so is
+/// its volume.
+///
+/// # Errors
+/// [`StepError::Storage`] when a directory cannot be listed.
+pub async fn load(storage: &Storage, owner: &str) -> Result<Found, StepError> {
+    let mut found = Found { own: read_records(storage, owner).await?, foreign: Vec::new() };
+    found.foreign = load_foreign(storage, owner).await?;
+    Ok(found)
+}
+
+/// Reads the records of other deployments.
+///
+/// # Errors
+/// [`StepError::Storage`] when a directory cannot be listed.
+pub async fn load_foreign(storage: &Storage, owner: &str) -> Result<Vec<(String, Record)>, StepError> {
+    let mut foreign = Vec::new();
+    for entry in storage.list(&state()).await? {
+        let other = entry.stat.kind == Kind::Directory
+            && entry.name != owner
+            && entry.name != "export-id"
+            && !entry.name.starts_with("new-");
+        if other && Component::new(entry.name.as_str()).is_ok() {
+            let records = read_records(storage, &entry.name).await?;
+            foreign.extend(records.into_iter().map(|record| (entry.name.clone(), record)));
+        }
+    }
+    Ok(foreign)
+}
+
+async fn read_records(storage: &Storage, owner: &str) -> Result<Vec<Record>, StepError> {
+    let directory = in_owner(owner, "records");
+    let entries = match storage.list(&directory).await {
+        Ok(entries) => entries,
+        Err(error) if error.cause == Cause::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let names = entries.into_iter().filter(|entry| entry.stat.kind == Kind::File && !is_temporary(&entry.name));
+    futures::stream::iter(names.map(|entry| {
+        let directory = directory.clone();
+        async move {
+            let Ok(component) = Component::new(entry.name.as_str()) else { return Ok(None) };
+            let Some(bytes) = storage.read_file(&directory.join(component)).await? else { return Ok(None) };
+            match Record::from_bytes(&entry.name, &bytes) {
+                Ok(record) => Ok(Some(record)),
+                Err(error) => {
+                    tracing::error!(owner, "failed to {error}; its volume is left alone");
+                    Ok(None)
+                }
+            }
+        }
+    }))
+    .buffer_unordered(CONCURRENT)
+    .try_filter_map(|record| async move { Ok(record) })
+    .try_collect()
+    .await
+}

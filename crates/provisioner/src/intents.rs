@@ -1,0 +1,101 @@
+//! What is about to happen on the export, recorded first, so that any step can be interrupted and
+//! the work goes on from its record: making a directory ([`make`]) and ending one ([`dispose`]).
+//!
+//! | found | what is done |
+//! |---|---|
+//! | `intent`/`ready`, claim alive | it goes on; never a second directory |
+//! | `intent`/`ready`, claim gone | rmdir if it was made here and is empty, the record goes |
+//! | `intent` said absent, directory exists | empty: ours; not empty: `reused` |
+//! | `deleting`/`archiving` | finished, by identity |
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::Config;
+use crate::decide::volume::Scope;
+use crate::error::StepError;
+use crate::export;
+use crate::index::Index;
+use crate::records::{Record, State};
+use crate::rules::Rules;
+use crate::storage::Storage;
+
+mod dispose;
+mod make;
+
+pub use dispose::Disposed;
+pub use make::{MakeRequest, Planned};
+
+/// The export with its records: what the controllers act on.
+pub struct Share {
+    storage: Storage,
+    index: Arc<Index>,
+    rules: Arc<dyn Rules>,
+    scope: Scope,
+    removals: Arc<Semaphore>,
+    attributes: crate::config::DirectoryAttributes,
+}
+
+/// A slot among the volumes worked on, given back while a tree is removed.
+pub type Slot = Option<OwnedSemaphorePermit>;
+
+impl Share {
+    /// Wraps an export that [`export::prepare`] made ready.
+    pub fn new(storage: Storage, index: Arc<Index>, rules: Arc<dyn Rules>, scope: Scope, config: &Config) -> Self {
+        let attributes = rules.attributes(config.attributes);
+        let removals = Arc::new(Semaphore::new(config.workers.removal));
+        Self { storage, index, rules, scope, removals, attributes }
+    }
+
+    /// Who and where we are.
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The records in memory.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Notes that the volume object is stored.
+    ///
+    /// # Errors
+    /// [`StepError`] when the record cannot be written.
+    pub async fn saved(&self, volume: &str, reclaim_policy: Option<&str>) -> Result<(), StepError> {
+        let Some(mut record) = self.index.record(volume) else { return Ok(()) };
+        if record.state == State::Saved && record.reclaim_policy.as_deref() == reclaim_policy {
+            return Ok(());
+        }
+        record.state = State::Saved;
+        record.reclaim_policy = reclaim_policy.map(str::to_owned);
+        self.write(&record).await
+    }
+
+    /// Notes the reclaim policy now on the volume: it counts should the volume object be deleted
+    /// before its claim.
+    ///
+    /// # Errors
+    /// [`StepError`] when the record cannot be written.
+    pub async fn note_policy(&self, volume: &str, reclaim_policy: &str) -> Result<(), StepError> {
+        let Some(mut record) = self.index.record(volume) else { return Ok(()) };
+        if record.reclaim_policy.as_deref() == Some(reclaim_policy) {
+            return Ok(());
+        }
+        record.reclaim_policy = Some(reclaim_policy.to_owned());
+        self.write(&record).await
+    }
+
+    async fn write(&self, record: &Record) -> Result<(), StepError> {
+        let path = export::record_path(&self.scope.owner, &record.volume);
+        self.storage.write_file(&path, &record.to_bytes()).await?;
+        self.index.set(record.clone());
+        Ok(())
+    }
+
+    async fn forget(&self, volume: &str) -> Result<(), StepError> {
+        self.storage.remove_file(&export::record_path(&self.scope.owner, volume)).await?;
+        self.index.remove(volume);
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Ending the directory of a volume: removing, archiving or keeping it.
+
+use crate::backend::{Cause, Certainty, Kind};
+use crate::class::OnDelete;
+use crate::error::StepError;
+use crate::export;
+use crate::path::RelativePath;
+use crate::records::{Record, State};
+use crate::storage::cause;
+
+use super::{Share, Slot};
+
+/// How many names an archive may try: `archived-x`, `archived-x-<volume>`, then numbers.
+const ARCHIVE_ATTEMPTS: u32 = 100;
+
+/// How a directory ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disposed {
+    /// It is gone or archived: its record goes with the volume.
+    Done,
+    /// It stays where it is, as asked (`None`) or because of this.
+    Kept(Option<String>),
+}
+
+impl Share {
+    /// Does to the directory of a record what is asked, or goes on with it. `slot` is given back
+    /// while a tree is removed, so that a huge one blocks no other volume.
+    ///
+    /// # Errors
+    /// [`StepError`]; the same call goes on from the record.
+    pub async fn dispose(&self, volume: &str, how: OnDelete, slot: &mut Slot) -> Result<Disposed, StepError> {
+        let Some(record) = self.index.record(volume) else { return Ok(Disposed::Done) };
+        match how {
+            OnDelete::Retain => Ok(Disposed::Kept(None)),
+            OnDelete::Delete => {
+                export::confirm(&self.storage, &self.scope.export_id).await?;
+                self.remove(record, slot).await
+            }
+            OnDelete::Archive => {
+                export::confirm(&self.storage, &self.scope.export_id).await?;
+                self.archive(record).await
+            }
+        }
+    }
+
+    /// The volume object is gone: the record goes, or says that the directory stays.
+    ///
+    /// # Errors
+    /// [`StepError`] when the record cannot be written.
+    pub async fn finish(&self, volume: &str, disposed: &Disposed) -> Result<(), StepError> {
+        match (disposed, self.index.record(volume)) {
+            (_, None) => Ok(()),
+            (Disposed::Done, Some(_)) => self.forget(volume).await,
+            (Disposed::Kept(_), Some(record)) => self.write(&Record { state: State::Kept, ..record }).await,
+        }
+    }
+
+    async fn remove(&self, mut record: Record, slot: &mut Slot) -> Result<Disposed, StepError> {
+        if record.state != State::Deleting {
+            record.state = State::Deleting;
+            self.write(&record).await?;
+        }
+        let trash = export::trash_path(&self.scope.owner, &record.volume);
+        match self.found(&record.directory, &record).await? {
+            Place::Absent => tracing::debug!(volume = record.volume, dir = %record.directory, "the directory is gone already"),
+            Place::Other => {
+                // A tree of ours may be on its way out all the same.
+                self.empty_trash(&trash, slot).await?;
+                return Ok(Disposed::Kept(Some("another directory stands in the place of the recorded one".to_owned())));
+            }
+            // The usual volume of a deleted claim is empty or small; an empty one goes at once.
+            Place::Recorded => match self.storage.remove_directory(&record.directory).await {
+                Ok(()) => return Ok(Disposed::Done),
+                Err(error) if matches!(cause(&error), Some(Cause::NotEmpty | Cause::AlreadyExists)) => {
+                    match self.storage.rename_directory(&record.directory, &trash).await {
+                        Ok(()) => {}
+                        // Quota trees: nothing can be renamed out of them.
+                        Err(error) if cause(&error) == Some(Cause::CrossDevice) => {
+                            self.remove_tree(&record.directory, slot).await?;
+                        }
+                        Err(error) if cause(&error) == Some(Cause::AlreadyExists) => {
+                            // An empty reservation of an interrupted rename; whatever is in our
+                            // trash under this volume's name was on its way out.
+                            self.empty_trash(&trash, slot).await?;
+                            self.storage.rename_directory(&record.directory, &trash).await?;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(error) if cause(&error) == Some(Cause::NotFound) => {}
+                Err(error) => return Err(error),
+            },
+        }
+        self.empty_trash(&trash, slot).await?;
+        Ok(Disposed::Done)
+    }
+
+    async fn empty_trash(&self, trash: &RelativePath, slot: &mut Slot) -> Result<(), StepError> {
+        if self.storage.stat(trash).await?.is_some() {
+            self.remove_tree(trash, slot).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_tree(&self, path: &RelativePath, slot: &mut Slot) -> Result<(), StepError> {
+        slot.take();
+        // The semaphore is never closed.
+        let _removal = self.removals.clone().acquire_owned().await.ok();
+        self.storage.remove_tree(path).await
+    }
+
+    async fn archive(&self, mut record: Record) -> Result<Disposed, StepError> {
+        let mut attempt = 0;
+        if let (State::Archiving, Some(target)) = (record.state, record.archive.clone()) {
+            // Interrupted: the target was free when it was chosen.
+            match self.found(&target, &record).await? {
+                Place::Recorded => return Ok(Disposed::Done),
+                Place::Other if self.found(&record.directory, &record).await? == Place::Recorded => {
+                    // Perhaps our own reservation, which is empty; anything else stays.
+                    self.storage.remove_directory(&target).await.ok();
+                }
+                Place::Absent | Place::Other => {}
+            }
+        }
+        loop {
+            match self.found(&record.directory, &record).await? {
+                Place::Recorded => {}
+                Place::Absent => return Ok(Disposed::Done),
+                Place::Other => {
+                    let cause = "another directory stands in the place of the recorded one";
+                    return Ok(Disposed::Kept(Some(cause.to_owned())));
+                }
+            }
+            let target = self.free_target(&record, &mut attempt).await?;
+            if record.state != State::Archiving || record.archive.as_ref() != Some(&target) {
+                record.state = State::Archiving;
+                record.archive = Some(target.clone());
+                self.write(&record).await?;
+            }
+            match self.storage.rename_directory(&record.directory, &target).await {
+                Ok(()) => return Ok(Disposed::Done),
+                // Taken since we looked: the next name.
+                Err(error) if matches!(cause(&error), Some(Cause::AlreadyExists | Cause::NotEmpty)) => attempt += 1,
+                Err(error) if is_uncertain(&error) => {
+                    if self.found(&target, &record).await? == Place::Recorded {
+                        return Ok(Disposed::Done);
+                    }
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn free_target(&self, record: &Record, attempt: &mut u32) -> Result<RelativePath, StepError> {
+        while *attempt < ARCHIVE_ATTEMPTS {
+            if let Some(target) = self.rules.archive_name(&record.directory, &record.volume, *attempt)
+                && self.storage.stat(&target).await?.is_none()
+            {
+                return Ok(target);
+            }
+            *attempt += 1;
+        }
+        Err(StepError::Export(format!("no free name is left to archive {} under", record.directory)))
+    }
+
+    async fn found(&self, path: &RelativePath, record: &Record) -> Result<Place, StepError> {
+        Ok(match self.storage.stat(path).await? {
+            None => Place::Absent,
+            Some(stat)
+                if stat.kind == Kind::Directory
+                    && self.rules.is_same_directory(record.identity.as_ref(), &self.identity(&stat)) =>
+            {
+                Place::Recorded
+            }
+            Some(_) => Place::Other,
+        })
+    }
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Absent,
+    Recorded,
+    Other,
+}
+
+/// Whether a failed step may have been done all the same.
+pub(super) fn is_uncertain(error: &StepError) -> bool {
+    matches!(error, StepError::Storage(error) if error.certainty == Certainty::Uncertain)
+}

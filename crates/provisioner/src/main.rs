@@ -1,0 +1,9 @@
+//! `nfs-provisioner`: the reference provisioner as a program of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Two rustls providers in one tree panic at first use; this is the one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    provisioner::cli::main()
+}

@@ -1,0 +1,375 @@
+//! The volume controller: sees volumes, and reclaims those of ours whose claim is gone.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolume;
+use kube::ResourceExt;
+
+use crate::backoff::{self, Backoff};
+use crate::caches::Change;
+use crate::claims::{Next, Parts};
+use crate::cluster::{ApiCause, ClusterApi, Deletion};
+use crate::constants::{EXPORT_ID, OWNER, VOLUME_FINALIZER};
+use crate::decide::reclaim::{self, Disposal, RemovalStep};
+use crate::error::StepError;
+use crate::events::{Notice, Recorder, volume_reference};
+use crate::index::Index;
+use crate::intents::{Disposed, Share, Slot};
+use crate::queue::WorkQueue;
+use crate::records::{Record, State};
+use crate::rules::Rules;
+
+/// How soon a released volume is looked at again whose claim is still there: the API server and
+/// the controller manager disagree for a moment.
+const DISAGREEMENT: Duration = Duration::from_secs(2);
+
+/// How often the finalizer is tried again at once.
+const FINALIZER_ATTEMPTS: u32 = 5;
+
+/// See the module.
+pub struct Volumes {
+    parts: Parts,
+    seen: Mutex<HashMap<String, Seen>>,
+    backoff: Mutex<Backoff<String>>,
+    pub(crate) queue: WorkQueue<String>,
+}
+
+/// What is kept of a volume.
+#[derive(Debug)]
+struct Seen {
+    claim_uid: Option<String>,
+    /// Only of volumes that say they are ours.
+    ours: Option<Ours>,
+}
+
+#[derive(Debug)]
+struct Ours {
+    /// A hash of all that an edit or the controller manager changes.
+    content: u64,
+    policy: Option<String>,
+    owner: Option<String>,
+    export_id: Option<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn policy_of(volume: &PersistentVolume) -> Option<&str> {
+    volume.spec.as_ref()?.persistent_volume_reclaim_policy.as_deref()
+}
+
+fn content(volume: &PersistentVolume) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let metadata = &volume.metadata;
+    let phase = volume.status.as_ref().and_then(|status| status.phase.as_ref());
+    (&metadata.uid, &metadata.annotations, &metadata.labels, &metadata.finalizers, phase).hash(&mut hasher);
+    metadata.deletion_timestamp.is_some().hash(&mut hasher);
+    serde_json::to_string(&volume.spec).unwrap_or_default().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn claim_uid(volume: &PersistentVolume) -> Option<String> {
+    volume.spec.as_ref()?.claim_ref.as_ref()?.uid.clone()
+}
+
+impl Volumes {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts, seen: Mutex::default(), backoff: Mutex::default(), queue: WorkQueue::default() }
+    }
+
+    fn rules(&self) -> &dyn Rules {
+        &*self.parts.rules
+    }
+
+    fn cluster(&self) -> &dyn ClusterApi {
+        &*self.parts.cluster
+    }
+
+    fn index(&self) -> &Index {
+        &self.parts.index
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.parts.recorder
+    }
+
+    /// Whether a volume object of that name exists, as far as the watch has shown.
+    pub(crate) fn is_present(&self, volume: &str) -> bool {
+        lock(&self.seen).contains_key(volume)
+    }
+
+    /// Takes a change the watch shows; the UIDs of claims whose volume has gone.
+    pub(crate) fn observe(&self, change: Change<PersistentVolume>) -> Vec<String> {
+        match change {
+            Change::There(volume) => {
+                self.see(&volume);
+                Vec::new()
+            }
+            Change::Gone(volume) => self.gone(&volume.name_any()).into_iter().collect(),
+            Change::Listed(names) => {
+                let gone: Vec<String> =
+                    lock(&self.seen).keys().filter(|name| !names.contains(*name)).cloned().collect();
+                gone.iter().filter_map(|name| self.gone(name)).collect()
+            }
+        }
+    }
+
+    fn see(&self, volume: &PersistentVolume) {
+        let name = volume.name_any();
+        let target = &self.parts.config.target;
+        self.index().set_volume(&name, reclaim::volume_directory(target, volume).as_ref());
+        let policy = policy_of(volume);
+        let ours = self.rules().is_our_volume(target, volume).then(|| Ours {
+            content: content(volume),
+            policy: policy.map(str::to_owned),
+            owner: volume.annotations().get(OWNER).cloned(),
+            export_id: volume.annotations().get(EXPORT_ID).cloned(),
+        });
+        let new = ours.as_ref().map(|ours| ours.content);
+        let old = lock(&self.seen).insert(name.clone(), Seen { claim_uid: claim_uid(volume), ours });
+        let old = old.and_then(|seen| seen.ours).map(|ours| ours.content);
+        if new.is_none() || new == old {
+            return;
+        }
+        lock(&self.backoff).reset(&name);
+        if self.rules().is_reclaimable(volume) || self.policy_differs(&name, policy) {
+            self.queue.add(name);
+        }
+    }
+
+    fn gone(&self, name: &str) -> Option<String> {
+        let seen = lock(&self.seen).remove(name);
+        self.index().set_volume(name, None);
+        lock(&self.backoff).reset(&name.to_owned());
+        if self.index().record(name).is_some() {
+            self.queue.add(name.to_owned());
+        }
+        seen?.claim_uid
+    }
+
+    fn policy_differs(&self, name: &str, policy: Option<&str>) -> bool {
+        self.index().record(name).is_some_and(|record| {
+            record.state == State::Saved && policy.is_some() && record.reclaim_policy.as_deref() != policy
+        })
+    }
+
+    /// The records are known now: what was seen before is compared with them.
+    pub(crate) fn catch_up(&self) {
+        let differing: Vec<String> = {
+            let seen = lock(&self.seen);
+            let ours = seen.iter().filter_map(|(name, seen)| Some((name, seen.ours.as_ref()?)));
+            ours.filter(|(name, ours)| self.policy_differs(name, ours.policy.as_deref()))
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        for name in differing {
+            self.queue.add(name);
+        }
+    }
+
+    /// The deployment ids on volumes that say they are ours, most frequent first.
+    pub(crate) fn owners(&self) -> Vec<String> {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for seen in lock(&self.seen).values() {
+            if let Some(owner) = seen.ours.as_ref().and_then(|ours| ours.owner.clone()) {
+                *counts.entry(owner).or_default() += 1;
+            }
+        }
+        let mut owners: Vec<(String, usize)> = counts.into_iter().collect();
+        owners.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+        owners.into_iter().map(|(owner, _)| owner).collect()
+    }
+
+    /// The export ids on the volumes of a deployment, each once.
+    pub(crate) fn export_ids(&self, owner: &str) -> Vec<String> {
+        let mut ids: Vec<String> = lock(&self.seen)
+            .values()
+            .filter_map(|seen| seen.ours.as_ref())
+            .filter(|ours| ours.owner.as_deref() == Some(owner))
+            .filter_map(|ours| ours.export_id.clone())
+            .collect();
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
+    fn tell(&self, volume: &PersistentVolume, notice: &Notice) {
+        if let Some(words) = self.rules().words(notice, &self.parts.config.target) {
+            self.recorder().tell(volume_reference(volume), words);
+        }
+    }
+
+    fn tell_kept(&self, volume: &PersistentVolume, cause: String) {
+        let path = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref()).map(|nfs| nfs.path.clone()).unwrap_or_default();
+        self.tell(volume, &Notice::DirectoryKept { path, cause });
+    }
+
+    /// Works on one volume and says when to look again.
+    pub(crate) async fn work(&self, share: &Share, name: &str, slot: &mut Slot) -> Next {
+        match self.reconcile(share, name, slot).await {
+            Ok(next) => {
+                lock(&self.backoff).reset(&name.to_owned());
+                next
+            }
+            Err(error) => {
+                let failures = lock(&self.backoff).failed(name.to_owned());
+                let delay = self.rules().retry(failures);
+                tracing::info!(pv = name, attempt = failures, cause = error.category(), ?delay, "not reclaimed: {error}");
+                delay.map_or(Next::OnChange, Next::In)
+            }
+        }
+    }
+
+    async fn reconcile(&self, share: &Share, name: &str, slot: &mut Slot) -> Result<Next, StepError> {
+        let Some(volume) = self.cluster().get_volume(name).await? else {
+            return self.settle_gone(share, name, slot).await;
+        };
+        if !self.rules().is_our_volume(&self.parts.config.target, &volume) {
+            return Ok(Next::OnChange);
+        }
+        let record = self.index().record(name);
+        if let (Some(policy), true) = (policy_of(&volume), self.policy_differs(name, policy_of(&volume))) {
+            share.note_policy(name, policy).await?;
+        }
+        if !self.rules().is_reclaimable(&volume) {
+            return Ok(Next::OnChange);
+        }
+        let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.clone()).unwrap_or_default();
+        let claim = match (&reference.namespace, &reference.name) {
+            (Some(namespace), Some(name)) => self.cluster().get_claim(namespace, name).await?,
+            _ => None,
+        };
+        if !self.rules().is_claim_gone(&volume, claim.as_ref()) {
+            return Ok(Next::In(DISAGREEMENT));
+        }
+        match self.rules().disposal(share.scope(), &volume, record.as_ref()) {
+            Disposal::Foreign(cause) => {
+                tracing::debug!(pv = name, "left alone: {cause}");
+                Ok(Next::OnChange)
+            }
+            Disposal::LeaveAlone(cause) => {
+                self.tell_kept(&volume, cause);
+                Ok(Next::OnChange)
+            }
+            Disposal::Blocked(cause) => {
+                self.tell(&volume, &Notice::DeleteFailed { cause });
+                Ok(Next::In(backoff::LONGEST))
+            }
+            Disposal::Keep(cause) => {
+                let result = self.end(share, &volume, Ending::Keep(cause), slot).await;
+                self.told(&volume, result)
+            }
+            Disposal::Apply(how) => {
+                let result = self.end(share, &volume, Ending::Apply(how), slot).await;
+                self.told(&volume, result)
+            }
+        }
+    }
+
+    fn told(&self, volume: &PersistentVolume, result: Result<(), StepError>) -> Result<Next, StepError> {
+        match result {
+            Ok(()) => Ok(Next::OnChange),
+            Err(error) => {
+                if !matches!(error, StepError::Fenced(_)) {
+                    self.tell(volume, &Notice::DeleteFailed { cause: error.to_string() });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Both halves of a deletion, then the record.
+    async fn end(
+        &self,
+        share: &Share,
+        volume: &PersistentVolume,
+        ending: Ending,
+        slot: &mut Slot,
+    ) -> Result<(), StepError> {
+        let name = volume.name_any();
+        let mut disposed = Disposed::Done;
+        for step in self.rules().removal_order() {
+            match (step, &ending) {
+                (RemovalStep::Directory, Ending::Keep(cause)) => disposed = Disposed::Kept(Some(cause.clone())),
+                (RemovalStep::Directory, Ending::Apply(how)) => disposed = share.dispose(&name, *how, slot).await?,
+                (RemovalStep::Volume, _) => self.delete(volume).await?,
+            }
+        }
+        if let Disposed::Kept(Some(cause)) = &disposed {
+            self.tell_kept(volume, cause.clone());
+        }
+        tracing::info!(pv = name, ?ending, ?disposed, "reclaimed");
+        share.finish(&name, &disposed).await
+    }
+
+    async fn delete(&self, volume: &PersistentVolume) -> Result<(), StepError> {
+        let name = volume.name_any();
+        let uid = volume.metadata.uid.clone().unwrap_or_default();
+        for attempt in 0.. {
+            self.parts.fence.check()?;
+            let left = match self.cluster().delete_volume(&name, &uid).await? {
+                Deletion::Going(left) => left,
+                Deletion::Gone | Deletion::Other => return Ok(()),
+            };
+            let finalizers = left.metadata.finalizers.clone().unwrap_or_default();
+            if !finalizers.iter().any(|finalizer| finalizer == VOLUME_FINALIZER) {
+                return Ok(());
+            }
+            let others: Vec<String> =
+                finalizers.into_iter().filter(|finalizer| finalizer != VOLUME_FINALIZER).collect();
+            let version = left.metadata.resource_version.clone().unwrap_or_default();
+            self.parts.fence.check()?;
+            match self.cluster().set_finalizers(&name, &version, &others).await {
+                Ok(()) => return Ok(()),
+                // The protection controller took its own finalizer off in between: see what is left.
+                Err(error) if error.cause == ApiCause::Conflict && attempt < FINALIZER_ATTEMPTS => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A volume object that is gone although we have a record: deleted before its claim, or by us
+    /// just before a crash.
+    async fn settle_gone(&self, share: &Share, name: &str, slot: &mut Slot) -> Result<Next, StepError> {
+        let Some(record) = self.index().record(name) else { return Ok(Next::OnChange) };
+        if !matches!(record.state, State::Saved | State::Deleting | State::Archiving) {
+            return Ok(Next::OnChange);
+        }
+        let claim = self.cluster().get_claim(&record.claim.namespace, &record.claim.name).await?;
+        if claim.is_some_and(|claim| claim.metadata.uid.as_ref() == Some(&record.claim.uid)) {
+            // The end of the claim is seen in the other watch.
+            return Ok(Next::OnChange);
+        }
+        let disposed = match self.rules().disposal_without_volume(&record) {
+            Disposal::Apply(how) => share.dispose(name, how, slot).await?,
+            Disposal::Keep(cause)
+            | Disposal::LeaveAlone(cause)
+            | Disposal::Foreign(cause)
+            | Disposal::Blocked(cause) => Disposed::Kept(Some(cause)),
+        };
+        report(&record, &disposed);
+        share.finish(name, &disposed).await?;
+        Ok(Next::OnChange)
+    }
+}
+
+/// What is done to the directory of a volume that goes.
+#[derive(Debug)]
+enum Ending {
+    Keep(String),
+    Apply(crate::class::OnDelete),
+}
+
+fn report(record: &Record, disposed: &Disposed) {
+    let (pv, dir) = (&record.volume, &record.directory);
+    match disposed {
+        Disposed::Done => tracing::info!(pv, %dir, "reclaimed a volume that was deleted before its claim"),
+        Disposed::Kept(None) => tracing::info!(pv, %dir, "the directory of a volume deleted before its claim is kept, as asked"),
+        Disposed::Kept(Some(cause)) => tracing::warn!(pv, %dir, "the directory of a volume deleted before its claim is kept: {cause}"),
+    }
+}

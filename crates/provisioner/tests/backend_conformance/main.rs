@@ -1,0 +1,16 @@
+//! Both backends against the same expectations: the mounted one on a directory, the direct one
+//! over the wire on an NFSv3 server that serves a directory.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
+mod calls;
+mod connection;
+mod links;
+mod namespace;
+mod proxy;
+mod removal;
+mod renames;
+mod subject;

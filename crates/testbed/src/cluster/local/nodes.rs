@@ -1,0 +1,125 @@
+//! Simulated nodes: kwok plays the kubelet of nodes that do not exist.
+
+use camino::Utf8Path;
+use k8s_openapi::api::core::v1::Node;
+use serde_json::{Value, json};
+
+use super::layout::Layout;
+use crate::process::Spec;
+
+/// Label and annotation that keep a running pod unready while their value is `true`.
+pub const HOLD_READY: &str = "claimcheck.dev/hold-ready";
+/// Label and annotation that keep a deleted pod terminating while their value is `true`.
+pub const HOLD_TERMINATION: &str = "claimcheck.dev/hold-termination";
+
+/// What a simulated pod and node go through.
+pub(super) const STAGES: &str = include_str!("nodes/stages.yaml");
+/// Addresses of pods; each pod has one of its own.
+const POD_RANGE: &str = "10.244.0.0/16";
+/// Annotation of the nodes that kwok plays.
+const FAKE: (&str, &str) = ("kwok.x-k8s.io/node", "fake");
+/// How long a node's lease holds without renewal, in seconds: the kubelet's own default.
+const LEASE_SECONDS: u32 = 40;
+
+/// kwok, as the kubelet of all nodes marked for it.
+pub(super) fn spec(layout: &Layout<'_>, kubeconfig: &Utf8Path, stages: &Utf8Path) -> Spec {
+    let (key, value) = FAKE;
+    let args = vec![
+        format!("--kubeconfig={kubeconfig}"),
+        format!("--config={stages}"),
+        format!("--manage-nodes-with-annotation-selector={key}={value}"),
+        format!("--cidr={POD_RANGE}"),
+        "--node-ip=127.0.0.1".to_owned(),
+        format!("--node-lease-duration-seconds={LEASE_SECONDS}"),
+        "--v=WARN".to_owned(),
+    ];
+    layout.spec("kwok", &layout.options.binaries.kwok, args)
+}
+
+/// Name of the node with the given number.
+pub(super) fn name(number: usize) -> String {
+    format!("node-{number}")
+}
+
+/// The Node object with the given number, each in a zone of its own.
+pub(super) fn manifest(number: usize) -> Value {
+    let (key, value) = FAKE;
+    let name = name(number);
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": { key: value },
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": go_architecture(std::env::consts::ARCH),
+                "topology.kubernetes.io/region": "local",
+                "topology.kubernetes.io/zone": format!("zone-{number}"),
+            },
+        },
+    })
+}
+
+/// Kubernetes' name of a processor architecture, which is Go's.
+fn go_architecture(rust: &str) -> &str {
+    match rust {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Whether pods can be placed on the node: it is Ready, and the taint that says otherwise is gone.
+pub(super) fn is_usable(node: Option<&Node>) -> bool {
+    let Some(node) = node else { return false };
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref());
+    let ready = conditions
+        .unwrap_or_default()
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let taints = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.as_deref())
+        .unwrap_or_default();
+    ready
+        && !taints
+            .iter()
+            .any(|taint| taint.key == "node.kubernetes.io/not-ready")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(ready: &str, taint: &str) -> Node {
+        serde_json::from_value(json!({
+            "metadata": {},
+            "spec": { "taints": [{ "key": taint, "effect": "NoSchedule" }] },
+            "status": { "conditions": [{ "type": "Ready", "status": ready }] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_node_is_usable_when_it_is_ready_and_not_tainted_as_unready() {
+        assert!(is_usable(Some(&node("True", "other"))));
+        assert!(!is_usable(Some(&node("False", "other"))));
+        assert!(!is_usable(Some(&node(
+            "True",
+            "node.kubernetes.io/not-ready"
+        ))));
+        assert!(!is_usable(None));
+    }
+
+    #[test]
+    fn the_stages_know_the_holds() {
+        assert!(STAGES.contains(HOLD_READY));
+        assert!(STAGES.contains(HOLD_TERMINATION));
+    }
+}

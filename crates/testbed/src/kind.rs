@@ -1,0 +1,45 @@
+//! The kinds of clusters, and what each offers: known before anything is started.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A kind of cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClusterKind {
+    /// Real control-plane processes on this machine, with simulated nodes.
+    #[default]
+    Local,
+}
+
+/// A kind that is not built.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind of cluster `{0}`; allowed is `local`")]
+pub struct UnknownKind(pub String);
+
+impl ClusterKind {
+    /// What cases may need of it: `cp` control plane, `dn` DNS.
+    pub fn modes(self) -> Vec<String> {
+        match self {
+            Self::Local => vec!["cp".to_owned(), "dn".to_owned()],
+        }
+    }
+}
+
+impl fmt::Display for ClusterKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local => formatter.pad("local"),
+        }
+    }
+}
+
+impl FromStr for ClusterKind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        match text {
+            "local" => Ok(Self::Local),
+            _ => Err(UnknownKind(text.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Where an export is found.
+
+use camino::Utf8PathBuf;
+
+/// The address of an export, and the directory behind it where that is on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportTarget {
+    /// Host name or IP address, without a port and without brackets.
+    pub host: String,
+    /// TCP port of both programs, MOUNT and NFS.
+    pub port: u16,
+    /// The exported path, such as `/export`.
+    pub path: String,
+    /// The served directory, when this process can look into it.
+    pub directory: Option<Utf8PathBuf>,
+}
