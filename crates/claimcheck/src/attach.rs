@@ -54,9 +54,11 @@ pub(crate) fn place(
             check_subject(&state, subject)?;
             Ok(Place::Attached(Box::new(state)))
         }
-        Ok(state) if name.is_some() => {
-            Err(StateError::Live { name: state.name, pid: state.owner.pid }.into())
+        Ok(state) if name.is_some() => Err(StateError::Live {
+            name: state.name,
+            pid: state.owner.pid,
         }
+        .into()),
         Ok(_) | Err(StateError::Unknown { .. }) => Ok(Place::Own(own())),
         Err(error) => Err(error.into()),
     }
@@ -64,7 +66,11 @@ pub(crate) fn place(
 
 /// A verdict on another subject than the one asked for would be a lie.
 fn check_subject(state: &State, subject: &ChosenSubject) -> Result<(), Failure> {
-    let State { name, subject: running, .. } = state;
+    let State {
+        name,
+        subject: running,
+        ..
+    } = state;
     if running.sha256 == subject.file.sha256() {
         return Ok(());
     }

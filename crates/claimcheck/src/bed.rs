@@ -18,7 +18,7 @@ use testbed::tools::{ToolSet, versions};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, failed_to};
 
 /// The exported path, as volumes name it.
 const EXPORT_PATH: &str = "/export";
@@ -66,12 +66,22 @@ impl Bed {
         options: &BedOptions<'_>,
         told: &(dyn Fn(&str) + Sync),
     ) -> Result<Self, Failure> {
-        let BedOptions { home, name, logs, subject, tools, tools_ms } = *options;
+        let BedOptions {
+            home,
+            name,
+            logs,
+            subject,
+            tools,
+            tools_ms,
+        } = *options;
         let directory = home.cluster(name);
         let owner = Owner::this_process().ok_or(StateError::NoProc)?;
-        told(&format!("booting cluster `{name}` (kubernetes {})", versions::KUBERNETES));
+        told(&format!(
+            "booting cluster `{name}` (kubernetes {})",
+            versions::KUBERNETES
+        ));
         let started = Instant::now();
-        let cluster = boot_cluster(&directory, logs, tools).await?;
+        let cluster = Box::pin(boot_cluster(&directory, logs, tools)).await?;
         let export = start_export(&directory).await?;
         let boot_ms = millis(started.elapsed());
         told(&format!("cluster up after {}", seconds(boot_ms)));
@@ -80,7 +90,11 @@ impl Bed {
         let started = Instant::now();
         let running = start_subject(subject, &cluster, &info, &directory, logs).await?;
         let deploy_ms = millis(started.elapsed());
-        told(&format!("subject `{}` ready after {}", subject.name, seconds(deploy_ms)));
+        told(&format!(
+            "subject `{}` ready after {}",
+            subject.name,
+            seconds(deploy_ms)
+        ));
 
         let mut children = cluster.children();
         children.push(running.record().clone());
@@ -94,10 +108,20 @@ impl Bed {
             export: info,
             subject: running.state().clone(),
             children,
-            timings: Timings { tools_ms, boot_ms, deploy_ms },
+            timings: Timings {
+                tools_ms,
+                boot_ms,
+                deploy_ms,
+            },
         };
         state.save()?;
-        Ok(Self { home: home.clone(), state, cluster, export, subject: running })
+        Ok(Self {
+            home: home.clone(),
+            state,
+            cluster,
+            export,
+            subject: running,
+        })
     }
 
     /// What others need to know of it.
@@ -139,7 +163,13 @@ impl Bed {
     /// # Errors
     /// A process does not end, or the directory cannot be removed.
     pub(crate) async fn down(self) -> Result<(), Failure> {
-        let Self { home, state, cluster, export, subject } = self;
+        let Self {
+            home,
+            state,
+            cluster,
+            export,
+            subject,
+        } = self;
         subject.stop(SUBJECT_GRACE).await;
         // Nothing is lost when a client holds its connection: the directory goes anyway.
         let exported = timeout(EXPORT_GRACE, export.stop());
@@ -200,11 +230,13 @@ async fn boot_cluster(
         nodes: NODES,
         guard: None,
     };
-    LocalCluster::up(&options).await.map_err(|error| match &error {
-        // They name their log, or the directory of all of them.
-        ClusterError::Died(_) | ClusterError::Slow { .. } => Failure::testbed(error),
-        _ => Failure::testbed(error).hint(format!("logs are in {logs}")),
-    })
+    LocalCluster::up(&options)
+        .await
+        .map_err(|error| match &error {
+            // They name their log, or the directory of all of them.
+            ClusterError::Died(_) | ClusterError::Slow { .. } => Failure::testbed(error),
+            _ => Failure::testbed(error).hint(format!("logs are in {logs}")),
+        })
 }
 
 async fn start_export(directory: &Utf8Path) -> Result<EmbeddedExport, Failure> {
@@ -217,7 +249,7 @@ async fn start_export(directory: &Utf8Path) -> Result<EmbeddedExport, Failure> {
         root_squash: false,
     };
     let started = EmbeddedExport::start(options).await;
-    started.map_err(|error| Failure::testbed(anyhow::anyhow!("failed to {error}")))
+    started.map_err(|error| Failure::testbed(failed_to(&error)))
 }
 
 fn export_info(export: &EmbeddedExport) -> ExportInfo {
@@ -246,7 +278,9 @@ async fn start_subject(
         claimcheck: &claimcheck,
         guard: None,
     };
-    RunningSubject::start(options).await.map_err(Failure::testbed)
+    RunningSubject::start(options)
+        .await
+        .map_err(Failure::testbed)
 }
 
 /// The path of this executable, also after its file was replaced by a newer build (proc(5)).

@@ -4,18 +4,21 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use testbed::tools::ToolError;
 use tracing_subscriber::EnvFilter;
 
 use self::arguments::LogFlags;
 use crate::exit::{self, Ended};
 use crate::failure::Failure;
 use crate::printer::Printer;
+use crate::signals::Interrupts;
 
 pub(crate) mod arguments;
 mod completions;
 mod down;
 mod explain;
 mod list;
+mod mutants;
 mod provisioner;
 mod run;
 mod status;
@@ -57,6 +60,8 @@ enum Command {
     Tools(ToolsCommand),
     /// Run the reference provisioner, with the flags of `nfs-provisioner`
     Provisioner(Box<::provisioner::cli::ProvisionerArgs>),
+    /// Test the suite itself: each faulty variant of the reference must be caught by its case
+    Mutants(Box<mutants::Args>),
     /// Write a completion script for a shell
     Completions(completions::Args),
     /// Own a testbed until told to stop
@@ -79,7 +84,11 @@ pub fn main() -> ExitCode {
         // Help and version are no mistakes and come this way as well.
         Err(error) => {
             let _ = error.print();
-            if error.use_stderr() { exit::USAGE } else { exit::PASSED }
+            if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::PASSED
+            }
         }
     })
 }
@@ -87,7 +96,10 @@ pub fn main() -> ExitCode {
 /// The arguments of `provisioner` in the form its parser takes.
 fn normalised(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    if arguments.get(1).is_some_and(|command| command == "provisioner") {
+    if arguments
+        .get(1)
+        .is_some_and(|command| command == "provisioner")
+    {
         let rest = arguments.split_off(2);
         arguments.extend(::provisioner::cli::normalise(rest));
     }
@@ -121,15 +133,16 @@ impl Command {
             Self::Explain(args) => explain::run(args, printer),
             Self::Up(args) => up::run(args, printer).await,
             Self::Down(args) => down::run(args, printer).await,
-            Self::Status(args) => status::run(args, printer),
-            Self::Tools(ToolsCommand { tools: args, log: _ }) => {
+            Self::Status(args) => status::run(&args, printer),
+            Self::Tools(ToolsCommand {
+                tools: args,
+                log: _,
+            }) => {
                 sweep::quietly(printer);
-                let mut text = Vec::new();
-                let result = tools::run(args, &mut text).await;
-                printer.data(&String::from_utf8_lossy(&text))?;
-                result.map(|()| Ended::Done).map_err(Failure::testbed)
+                list_tools(args, printer).await
             }
             Self::Provisioner(args) => Ok(provisioner::run(*args).await),
+            Self::Mutants(args) => Box::pin(mutants::run(*args, printer)).await,
             Self::Completions(args) => {
                 completions::run(&args, &mut Cli::command(), printer).map(|()| Ended::Done)
             }
@@ -147,6 +160,7 @@ impl Command {
             Self::Down(args) => Some(&args.log),
             Self::Status(args) => Some(&args.log),
             Self::Tools(args) => Some(&args.log),
+            Self::Mutants(args) => Some(&args.log),
             Self::Provisioner(_) | Self::Completions(_) | Self::Supervise(_) => None,
         }
     }
@@ -157,21 +171,28 @@ impl Command {
 
     /// Sends logs to standard error, as much of them as was asked for.
     fn log_to_stderr(&self) -> Result<(), Failure> {
-        let ours = match self {
+        let verbose = match self {
             Self::Provisioner(args) => {
                 return ::provisioner::cli::init_logging(args).map_err(Failure::defect);
             }
-            Self::Supervise(_) => "info",
-            _ => match self.log_flags().map_or(0, |flags| flags.verbose) {
-                0 => "warn",
-                1 => "info",
-                2 => "debug",
-                _ => "trace",
-            },
+            Self::Supervise(_) => 1,
+            _ => self.log_flags().map_or(0, |flags| flags.verbose),
+        };
+        let ours = match verbose {
+            0 => "warn",
+            1 => "info",
+            2 => "debug",
+            _ => "trace",
+        };
+        // The client calls every refused connection of a boot an error.
+        let others = if verbose < 2 {
+            "error,kube_client=off"
+        } else {
+            "info"
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
             EnvFilter::new(format!(
-                "error,claimcheck={ours},conformance={ours},testbed={ours},provisioner={ours}"
+                "{others},claimcheck={ours},conformance={ours},testbed={ours},provisioner={ours}"
             ))
         });
         tracing_subscriber::fmt()
@@ -180,6 +201,25 @@ impl Command {
             .with_ansi(false)
             .try_init()
             .map_err(|error| Failure::defect(anyhow::anyhow!("cannot install the log: {error}")))
+    }
+}
+
+/// Lists or fetches tools, until a signal comes.
+async fn list_tools(args: tools::ToolsArgs, printer: &Printer) -> Result<Ended, Failure> {
+    let interrupts = Interrupts::listen()?;
+    let mut text = Vec::new();
+    let result = tokio::select! {
+        result = tools::run(args, &mut text) => result,
+        () = interrupts.first.cancelled() => {
+            return Err(Failure::interrupted()
+                .hint("nothing half-made was left; finished tools stay in the cache"));
+        }
+    };
+    printer.data(&String::from_utf8_lossy(&text))?;
+    match result.map_err(anyhow::Error::downcast::<ToolError>) {
+        Ok(()) => Ok(Ended::Done),
+        Err(Ok(error)) => Err(run::tool_failure(error)),
+        Err(Err(error)) => Err(Failure::testbed(error)),
     }
 }
 
@@ -194,9 +234,8 @@ mod tests {
 
     #[test]
     fn only_the_provisioners_flags_are_taken_with_one_dash() {
-        let normal = |text: &str| -> Vec<OsString> {
-            normalised(text.split(' ').map(OsString::from))
-        };
+        let normal =
+            |text: &str| -> Vec<OsString> { normalised(text.split(' ').map(OsString::from)) };
         assert_eq!(normal("claimcheck provisioner -v=4")[2], "--v=4");
         assert_eq!(normal("claimcheck run -v")[2], "-v");
     }

@@ -48,6 +48,8 @@ pub enum Cause {
     Testbed,
     /// A signal.
     Interrupted,
+    /// The suite did not catch one of its mutants, or something unrelated failed on one.
+    MutantSurvived,
     /// Ourselves.
     Defect,
 }
@@ -59,8 +61,15 @@ pub enum Cause {
 pub const fn code(ended: Ended) -> u8 {
     match ended {
         Ended::Done => PASSED,
-        Ended::Judged { interrupted: true, .. } | Ended::Failed(Cause::Interrupted) => INTERRUPTED,
-        Ended::Judged { totals, interrupted: false } => of_totals(totals),
+        Ended::Judged {
+            interrupted: true, ..
+        }
+        | Ended::Failed(Cause::Interrupted) => INTERRUPTED,
+        Ended::Judged {
+            totals,
+            interrupted: false,
+        } => of_totals(totals),
+        Ended::Failed(Cause::MutantSurvived) => CASES_FAILED,
         Ended::Failed(Cause::Usage) => USAGE,
         Ended::Failed(Cause::NothingRan) => NOTHING_RAN,
         Ended::Failed(Cause::Testbed) => TESTBED,
@@ -71,7 +80,13 @@ pub const fn code(ended: Ended) -> u8 {
 
 const fn of_totals(totals: Totals) -> u8 {
     // Named one by one, so that a new outcome does not get a code by accident.
-    let Totals { passed, failed, skipped: _, inconclusive, flaky } = totals;
+    let Totals {
+        passed,
+        failed,
+        skipped: _,
+        inconclusive,
+        flaky,
+    } = totals;
     if failed > 0 || flaky > 0 {
         CASES_FAILED
     } else if inconclusive > 0 {
@@ -87,33 +102,87 @@ const fn of_totals(totals: Totals) -> u8 {
 mod tests {
     use super::*;
 
-    const NONE: Totals = Totals { passed: 0, failed: 0, skipped: 0, inconclusive: 0, flaky: 0 };
+    const NONE: Totals = Totals {
+        passed: 0,
+        failed: 0,
+        skipped: 0,
+        inconclusive: 0,
+        flaky: 0,
+    };
 
     fn judged(totals: Totals) -> u8 {
-        code(Ended::Judged { totals, interrupted: false })
+        code(Ended::Judged {
+            totals,
+            interrupted: false,
+        })
     }
 
     #[test]
     fn a_failure_outweighs_what_is_inconclusive() {
-        assert_eq!(judged(Totals { passed: 3, skipped: 9, ..NONE }), 0);
-        assert_eq!(judged(Totals { passed: 3, failed: 1, inconclusive: 1, ..NONE }), 100);
-        assert_eq!(judged(Totals { passed: 3, inconclusive: 1, ..NONE }), 105);
+        assert_eq!(
+            judged(Totals {
+                passed: 3,
+                skipped: 9,
+                ..NONE
+            }),
+            0
+        );
+        assert_eq!(
+            judged(Totals {
+                passed: 3,
+                failed: 1,
+                inconclusive: 1,
+                ..NONE
+            }),
+            100
+        );
+        assert_eq!(
+            judged(Totals {
+                passed: 3,
+                inconclusive: 1,
+                ..NONE
+            }),
+            105
+        );
     }
 
     #[test]
     fn a_pass_on_a_retry_is_no_pass() {
-        assert_eq!(judged(Totals { passed: 3, flaky: 1, ..NONE }), 100);
+        assert_eq!(
+            judged(Totals {
+                passed: 3,
+                flaky: 1,
+                ..NONE
+            }),
+            100
+        );
     }
 
     #[test]
     fn a_run_of_skips_is_no_pass() {
-        assert_eq!(judged(Totals { skipped: 200, ..NONE }), 4);
+        assert_eq!(
+            judged(Totals {
+                skipped: 200,
+                ..NONE
+            }),
+            4
+        );
     }
 
     #[test]
     fn an_interrupted_run_says_so_whatever_was_judged() {
-        let totals = Totals { passed: 1, failed: 1, ..NONE };
-        assert_eq!(code(Ended::Judged { totals, interrupted: true }), 130);
+        let totals = Totals {
+            passed: 1,
+            failed: 1,
+            ..NONE
+        };
+        assert_eq!(
+            code(Ended::Judged {
+                totals,
+                interrupted: true
+            }),
+            130
+        );
         assert_eq!(code(Ended::Failed(Cause::Interrupted)), 130);
     }
 

@@ -20,7 +20,11 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn of(cause: Cause, error: impl Into<anyhow::Error>) -> Self {
-        Self { cause, error: error.into(), hint: None }
+        Self {
+            cause,
+            error: error.into(),
+            hint: None,
+        }
     }
 
     /// A mistake of the caller.
@@ -62,15 +66,35 @@ impl Failure {
 
     /// What a person reads: the error, each of its sources on a line of its own, the hint.
     pub(crate) fn render(&self, paint: Paint) -> String {
-        let mut text = format!("{} {}\n", paint.bad("error:"), self.error);
-        for source in self.error.chain().skip(1) {
-            let _ = writeln!(text, "  caused by: {source}");
+        let mut said = self.error.to_string();
+        let mut text = format!("{} {said}\n", paint.bad("error:"));
+        for source in self.error.chain().skip(1).map(ToString::to_string) {
+            // Some libraries put the source into the text that it is the source of.
+            if !said.contains(&source) {
+                let _ = writeln!(text, "  caused by: {source}");
+            }
+            said = source;
         }
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "{} {hint}", paint.strong("hint:"));
         }
         text
     }
+}
+
+/// An error whose text fits after "failed to", and its sources.
+pub(crate) fn failed_to(error: &dyn std::error::Error) -> anyhow::Error {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    let mut texts: Vec<String> = sources.map(ToString::to_string).collect();
+    texts.insert(0, format!("failed to {error}"));
+    from_texts(texts)
+}
+
+/// An error of which only the texts are left, the outermost first.
+pub(crate) fn from_texts(texts: Vec<String>) -> anyhow::Error {
+    let mut texts = texts.into_iter().rev();
+    let innermost = anyhow::Error::msg(texts.next().unwrap_or_default());
+    texts.fold(innermost, anyhow::Error::context)
 }
 
 impl From<StateError> for Failure {
@@ -96,9 +120,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_source_that_was_said_already_is_not_repeated() {
+        let error = anyhow::anyhow!("no route").context("connect: no route");
+        let text = Failure::testbed(error).render(Paint::PLAIN);
+        assert_eq!(text, "error: connect: no route\n");
+    }
+
+    #[test]
     fn a_failure_shows_its_sources_and_sets_the_hint_apart() {
         let source = std::io::Error::other("disk is full");
-        let error = Err::<(), _>(source).context("cannot write the report").unwrap_err();
+        let error = Err::<(), _>(source)
+            .context("cannot write the report")
+            .unwrap_err();
         let failure = Failure::defect(error).hint("free some space");
         assert_eq!(
             failure.render(Paint::PLAIN),

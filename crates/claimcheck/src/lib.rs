@@ -3,11 +3,12 @@
 //!
 //! What is public here serves the binary and the tests of this package; nothing else depends on it.
 
-pub mod cli;
-pub mod exit;
 mod attach;
 mod bed;
+pub mod cli;
+pub mod exit;
 mod failure;
+mod kill;
 mod live;
 mod options;
 mod printer;

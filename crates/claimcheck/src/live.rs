@@ -1,6 +1,7 @@
 //! What a run shows while it runs: a bar in a terminal, lines elsewhere. All of it goes to standard
 //! error.
 
+use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,11 @@ impl Live {
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { printer, bar, run: Mutex::default() }
+        Self {
+            printer,
+            bar,
+            run: Mutex::default(),
+        }
     }
 
     /// A line of news.
@@ -57,7 +62,9 @@ impl Live {
     pub(crate) fn begin(&self, total: usize) {
         if let Some(bar) = &self.bar {
             bar.set_length(u64::try_from(total).unwrap_or(u64::MAX));
-            bar.set_style(style("{spinner} {elapsed:>4} [{bar:24}] {pos}/{len} {wide_msg}"));
+            bar.set_style(style(
+                "{spinner} {elapsed:>4} [{bar:24}] {pos}/{len} {wide_msg}",
+            ));
             bar.reset_elapsed();
             bar.set_message(String::new());
         }
@@ -143,7 +150,12 @@ pub(crate) fn painted(outcome: Outcome, text: &str, paint: Paint) -> String {
 
 fn line(record: &CaseRecord, paint: Paint) -> String {
     let outcome = painted(record.outcome, &format!("{:<12}", record.outcome), paint);
-    let CaseRecord { id, name, duration_ms, .. } = record;
+    let CaseRecord {
+        id,
+        name,
+        duration_ms,
+        ..
+    } = record;
     let mut line = format!("{outcome} {id} {name} ({})", seconds(*duration_ms));
     if let Some(failure) = &record.failure {
         line.push_str(": expected ");
@@ -152,21 +164,33 @@ fn line(record: &CaseRecord, paint: Paint) -> String {
         line.push_str(&failure.observed);
     } else if let Some(reason) = &record.reason {
         line.push_str(": ");
-        line.push_str(reason);
+        line.push_str(reason.lines().next().unwrap_or_default());
     }
     line
 }
 
 fn message(run: &Run, paint: Paint) -> String {
-    let Totals { passed, failed, inconclusive, flaky, skipped: _ } = run.totals;
+    let Totals {
+        passed,
+        failed,
+        inconclusive,
+        flaky,
+        skipped: _,
+    } = run.totals;
     let mut text = paint.good(&format!("{passed} passed"));
-    for (count, word, bad) in
-        [(failed, "failed", true), (flaky, "flaky", true), (inconclusive, "inconclusive", false)]
-    {
+    for (count, word, bad) in [
+        (failed, "failed", true),
+        (flaky, "flaky", true),
+        (inconclusive, "inconclusive", false),
+    ] {
         if count > 0 {
             let word = format!("{count} {word}");
             text.push_str(", ");
-            text.push_str(&if bad { paint.bad(&word) } else { paint.doubtful(&word) });
+            text.push_str(&if bad {
+                paint.bad(&word)
+            } else {
+                paint.doubtful(&word)
+            });
         }
     }
     if !run.running.is_empty() {
@@ -175,7 +199,7 @@ fn message(run: &Run, paint: Paint) -> String {
         text.push_str("; running ");
         text.push_str(&named.join(" "));
         if more > 0 {
-            text.push_str(&format!(" and {more} more"));
+            let _ = write!(text, " and {more} more");
         }
     }
     text
@@ -192,7 +216,10 @@ mod tests {
         assert_eq!(message(&run, Paint::PLAIN), "1 passed");
         add(&mut run.totals, Outcome::Failed);
         run.running = vec!["B01", "B02"];
-        assert_eq!(message(&run, Paint::PLAIN), "1 passed, 1 failed; running B01 B02");
+        assert_eq!(
+            message(&run, Paint::PLAIN),
+            "1 passed, 1 failed; running B01 B02"
+        );
         run.running = vec!["B01"; NAMED + 2];
         assert!(message(&run, Paint::PLAIN).ends_with("and 2 more"));
     }

@@ -15,9 +15,10 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use conformance::catalogue::Profile;
+use conformance::limits::Limit;
 use conformance::runner::Keep;
 use conformance::selection::{Selection, case_id};
-use conformance::subject::Subject as Declared;
+use conformance::subject::{DeclarationError, Subject as Declared};
 use testbed::artifacts::valid_name;
 use testbed::state::StateError;
 use testbed::subject::{BUILTIN, Subject};
@@ -26,7 +27,7 @@ use testbed::tools::{Tool, ToolOptions};
 use self::layers::{Given, Layers};
 use crate::cli::arguments::{SelectionFlags, SubjectFlags};
 use crate::cli::tools::ToolSources;
-use crate::failure::Failure;
+use crate::failure::{Failure, failed_to};
 
 mod file;
 mod layers;
@@ -83,10 +84,29 @@ pub(crate) fn subject(
     let kind = cluster_kind(&layers.one("cluster", cluster, "local"))?;
     let given = layers.one("subject", subject, BUILTIN[0]).text;
     let file = Subject::open(&given).map_err(Failure::usage)?;
-    let declared = Declared::declared_by(&file).map_err(|error| {
-        Failure::usage(anyhow::Error::from(error).context(format!("subject file {given}")))
-    })?;
-    Ok((ChosenSubject { given, file, declared }, kind))
+    let declared = Declared::declared_by(&file).map_err(|error| undeclarable(&given, &error))?;
+    Ok((
+        ChosenSubject {
+            given,
+            file,
+            declared,
+        },
+        kind,
+    ))
+}
+
+/// A name in the subject file that does not exist, with what may have been meant.
+fn undeclarable(given: &str, error: &DeclarationError) -> Failure {
+    let failure = Failure::wrong(format!("subject file {given}: {error}"));
+    match error {
+        DeclarationError::Profile { source, .. } | DeclarationError::Feature { source, .. } => {
+            suggested(failure, &source.text, source.allowed)
+        }
+        DeclarationError::Limit { source, .. } => {
+            let names: Vec<_> = Limit::ALL.iter().map(|(_, name, ..)| *name).collect();
+            suggested(failure, &source.name, &names)
+        }
+    }
 }
 
 fn cluster_kind(given: &Given) -> Result<ClusterKind, Failure> {
@@ -111,9 +131,13 @@ fn cluster_kind(given: &Given) -> Result<ClusterKind, Failure> {
 /// # Errors
 /// A profile or case that does not exist.
 pub(crate) fn selection(layers: &Layers, flags: SelectionFlags) -> Result<Selection, Failure> {
-    let SelectionFlags { profile, only, exclude } = flags;
+    let SelectionFlags {
+        profile,
+        only,
+        exclude,
+    } = flags;
     let mut selection = Selection::default();
-    for given in layers.list("profile", profile) {
+    for given in layers.list("profile", &profile) {
         let profile = given.text.parse::<Profile>().map_err(|error| {
             let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
             let failure = Failure::wrong(format!(
@@ -126,13 +150,16 @@ pub(crate) fn selection(layers: &Layers, flags: SelectionFlags) -> Result<Select
         })?;
         selection.profiles.push(profile);
     }
-    selection.only = cases(&layers.list("only", only))?;
-    selection.exclude = cases(&layers.list("exclude", exclude))?;
+    selection.only = cases(&layers.list("only", &only))?;
+    selection.exclude = cases(&layers.list("exclude", &exclude))?;
     Ok(selection)
 }
 
 fn cases(given: &[Given]) -> Result<Vec<&'static str>, Failure> {
-    given.iter().map(|given| case(&given.text, &given.origin.to_string())).collect()
+    given
+        .iter()
+        .map(|given| case(&given.text, &given.origin.to_string()))
+        .collect()
 }
 
 /// The id of a case that is given by its id or its name.
@@ -175,7 +202,10 @@ pub(crate) fn run_settings(
     let parallel = layers.one("parallel", parallel, &PARALLEL.to_string());
     let directory = layers.one("report-dir", report_directory, REPORT_DIRECTORY);
     if directory.text.is_empty() {
-        return Err(Failure::wrong(format!("{}: the directory is empty", directory.origin)));
+        return Err(Failure::wrong(format!(
+            "{}: the directory is empty",
+            directory.origin
+        )));
     }
     let keep = layers.one("keep", keep, "never");
     Ok(RunSettings {
@@ -226,7 +256,7 @@ pub(crate) fn name(layers: &Layers, flag: Option<String>) -> Result<Option<Strin
 pub(crate) fn tools(layers: &Layers, flags: ToolSources) -> Result<ToolOptions, Failure> {
     let mut options = flags
         .options()
-        .map_err(|error| Failure::usage(anyhow::Error::msg(format!("failed to {error}"))))?;
+        .map_err(|error| Failure::usage(failed_to(&error)))?;
     for (tool, path) in layers.file_tools() {
         options.paths.entry(*tool).or_insert_with(|| path.clone());
     }
@@ -256,7 +286,7 @@ pub(crate) fn suggested(failure: Failure, word: &str, known: &[&str]) -> Failure
 fn likeliest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     /// Jaro-Winkler: one letter wrong, missing or swapped is above, another word is below.
     const ALIKE: f64 = 0.8;
-    let likeness = |other: &str| strsim::jaro_winkler(&word.to_lowercase(), other);
+    let likeness = |other: &str| strsim::jaro_winkler(&word.to_lowercase(), &other.to_lowercase());
     known
         .iter()
         .map(|other| (likeness(other), *other))
@@ -270,13 +300,16 @@ mod tests {
     use super::*;
 
     fn layers(environment: &[(&str, &str)], file: &str) -> Layers {
-        let environment =
-            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Layers::new(environment, Some(file)).unwrap()
     }
 
     fn parallel(layers: &Layers, flag: Option<&str>) -> usize {
-        run_settings(layers, flag.map(str::to_owned), None, None).unwrap().parallel
+        run_settings(layers, flag.map(str::to_owned), None, None)
+            .unwrap()
+            .parallel
     }
 
     #[test]
@@ -290,7 +323,10 @@ mod tests {
 
     #[test]
     fn an_empty_variable_counts_as_unset() {
-        assert_eq!(parallel(&layers(&[("CLAIMCHECK_PARALLEL", "")], ""), None), 8);
+        assert_eq!(
+            parallel(&layers(&[("CLAIMCHECK_PARALLEL", "")], ""), None),
+            8
+        );
     }
 
     #[test]
@@ -312,31 +348,55 @@ mod tests {
 
     #[test]
     fn lists_are_split_at_commas_and_take_ids_and_names() {
-        let layers = layers(&[("CLAIMCHECK_EXCLUDE", "b02")], "only = [\"B01\", \"capacity-at-least-request\"]");
+        let layers = layers(
+            &[("CLAIMCHECK_EXCLUDE", "b02")],
+            "only = [\"B01\", \"capacity-at-least-request\"]",
+        );
         let selection = selection(&layers, SelectionFlags::default()).unwrap();
         assert_eq!(selection.only, ["B01", "B02"]);
         assert_eq!(selection.exclude, ["B02"]);
-        let flags = SelectionFlags { only: vec!["B03,B04".into(), "B05".into()], ..SelectionFlags::default() };
-        assert_eq!(super::selection(&layers, flags).unwrap().only, ["B03", "B04", "B05"]);
+        let flags = SelectionFlags {
+            only: vec!["B03,B04".into(), "B05".into()],
+            ..SelectionFlags::default()
+        };
+        assert_eq!(
+            super::selection(&layers, flags).unwrap().only,
+            ["B03", "B04", "B05"]
+        );
     }
 
     #[test]
     fn an_unknown_profile_or_case_is_refused_with_a_suggestion() {
         let none = layers(&[], "");
-        let flags = SelectionFlags { profile: vec!["walktrough".into()], ..SelectionFlags::default() };
+        let flags = SelectionFlags {
+            profile: vec!["walktrough".into()],
+            ..SelectionFlags::default()
+        };
         let failure = selection(&none, flags).unwrap_err();
         assert_eq!(failure.hint.as_deref(), Some("did you mean `walkthrough`?"));
-        let flags = SelectionFlags { only: vec!["claimref-id".into()], ..SelectionFlags::default() };
+        let flags = SelectionFlags {
+            only: vec!["claimref-id".into()],
+            ..SelectionFlags::default()
+        };
         let failure = selection(&none, flags).unwrap_err();
-        assert_eq!(failure.error.to_string(), "`--only`: unknown case `claimref-id`");
-        assert_eq!(failure.hint.as_deref(), Some("did you mean `claimref-uid`?"));
+        assert_eq!(
+            failure.error.to_string(),
+            "`--only`: unknown case `claimref-id`"
+        );
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("did you mean `claimref-uid`?")
+        );
     }
 
     #[test]
     fn only_local_clusters_are_built() {
         let none = layers(&[], "");
         let refused = |kind: &str| {
-            let flags = SubjectFlags { cluster: Some(kind.to_owned()), ..SubjectFlags::default() };
+            let flags = SubjectFlags {
+                cluster: Some(kind.to_owned()),
+                ..SubjectFlags::default()
+            };
             subject(&none, flags).unwrap_err().error.to_string()
         };
         assert_eq!(

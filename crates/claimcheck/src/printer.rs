@@ -20,11 +20,17 @@ impl Paint {
     fn for_stream(terminal: bool) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Self { on: terminal && !refused && !dumb }
+        Self {
+            on: terminal && !refused && !dumb,
+        }
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
-        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.on {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Something that went well.
@@ -49,7 +55,7 @@ impl Paint {
 }
 
 /// Writes for people.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Printer {
     /// Colours of standard output.
     pub(crate) out: Paint,
@@ -74,17 +80,19 @@ impl Printer {
     ///
     /// # Errors
     /// Anything but a closed pipe.
+    #[expect(clippy::unused_self, reason = "only who was given a printer prints")]
     pub(crate) fn data(&self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Failure::defect(anyhow::Error::from(error).context("cannot write to stdout")))
-            }
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::defect(
+                anyhow::Error::from(error).context("cannot write to stdout"),
+            )),
             _ => Ok(()),
         }
     }
 
     /// A line of news, to standard error.
+    #[expect(clippy::unused_self, reason = "only who was given a printer prints")]
     pub(crate) fn note(&self, text: &str) {
         // Whoever closed standard error does not want to know.
         let _ = writeln!(io::stderr(), "{text}");

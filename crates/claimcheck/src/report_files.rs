@@ -1,5 +1,7 @@
 //! The files of a run: reports, captures, logs.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use conformance::catalogue;
@@ -24,13 +26,17 @@ impl ReportFiles {
     /// # Errors
     /// It cannot be made or written; nothing was started.
     pub(crate) fn prepare(given: &Utf8Path) -> Result<Self, Failure> {
-        let files = Self { given: given.to_owned(), absolute: absolute(given)? };
+        let files = Self {
+            given: given.to_owned(),
+            absolute: absolute(given)?,
+        };
         let made = fs_err::create_dir_all(files.captures())
             .and_then(|()| fs_err::create_dir_all(files.logs()))
             .and_then(|()| files.remove_earlier());
-        made.context("the report directory cannot be used").map_err(|error| {
-            Failure::usage(error).hint("choose another one with `--report-dir`")
-        })?;
+        made.context("the report directory cannot be used")
+            .map_err(|error| {
+                Failure::usage(error).hint("choose another one with `--report-dir`")
+            })?;
         Ok(files)
     }
 
@@ -48,6 +54,15 @@ impl ReportFiles {
     /// Where captures go.
     pub(crate) fn captures(&self) -> Utf8PathBuf {
         self.absolute.join("captures")
+    }
+
+    /// Ids of the cases whose surroundings were captured.
+    pub(crate) fn captured(&self) -> BTreeSet<String> {
+        catalogue::rows()
+            .map(|row| row.id)
+            .filter(|id| self.captures().join(id).is_dir())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Where logs go.
@@ -87,7 +102,7 @@ fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
 }
 
 /// A reader sees all of the file or none of it.
-fn write_at_once(path: &Utf8Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_at_once(path: &Utf8Path, text: &str) -> std::io::Result<()> {
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
     fs_err::write(&partial, text)?;
     fs_err::rename(&partial, path)
@@ -101,7 +116,12 @@ mod tests {
     fn an_earlier_run_leaves_no_report_and_no_capture_behind_but_other_files_stay() {
         let directory = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(directory.path()).unwrap();
-        for file in ["report.json", "captures/B01/objects.txt", "captures/mine.txt", "notes.txt"] {
+        for file in [
+            "report.json",
+            "captures/B01/objects.txt",
+            "captures/mine.txt",
+            "notes.txt",
+        ] {
             fs_err::create_dir_all(path.join(file).parent().unwrap()).unwrap();
             fs_err::write(path.join(file), "old").unwrap();
         }

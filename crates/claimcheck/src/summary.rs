@@ -1,7 +1,7 @@
 //! The end of a run, for a person: what was judged, what failed and why, and where the rest is.
 //! Human text is no interface; the reports are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -15,11 +15,16 @@ use crate::live::painted;
 use crate::printer::Paint;
 use crate::table::{aligned, header};
 
+/// Pieces of evidence that are shown of one failure.
+const EVIDENCE_SHOWN: usize = 4;
+
 /// What the report does not hold.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// Where the reports are, as the user named it.
     pub report_directory: Utf8PathBuf,
+    /// Ids of the cases whose surroundings were captured.
+    pub captured: BTreeSet<String>,
     /// From the start of the boot to the first case; `None` when nothing was booted.
     pub boot_to_first_case: Option<Duration>,
     /// The testbed that the run attached to.
@@ -51,12 +56,22 @@ macro_rules! line {
 
 fn about(text: &mut String, report: &Report, facts: &Facts) {
     let subject = &report.subject;
-    let version = subject.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
+    let version = subject
+        .version
+        .as_ref()
+        .map_or(String::new(), |version| format!(" {version}"));
     let cluster = &report.cluster;
-    let attached =
-        facts.attached.as_ref().map_or(String::new(), |name| format!(", testbed `{name}`"));
+    let attached = facts
+        .attached
+        .as_ref()
+        .map_or(String::new(), |name| format!(", testbed `{name}`"));
     line!(text);
-    line!(text, "subject  {}{version}, provisioner {}", subject.name, subject.provisioner);
+    line!(
+        text,
+        "subject  {}{version}, provisioner {}",
+        subject.name,
+        subject.provisioner
+    );
     line!(
         text,
         "cluster  {}, kubernetes {}, modes {}{attached}",
@@ -68,12 +83,15 @@ fn about(text: &mut String, report: &Report, facts: &Facts) {
 
 /// The table of what was judged.
 fn cases(text: &mut String, report: &Report, paint: Paint) {
-    let judged: Vec<&CaseRecord> =
-        report.cases.iter().filter(|record| record.outcome != Outcome::Skipped).collect();
+    let judged: Vec<&CaseRecord> = report
+        .cases
+        .iter()
+        .filter(|record| record.outcome != Outcome::Skipped)
+        .collect();
     if judged.is_empty() {
         return;
     }
-    let mut rows = vec![header(["ID", "CASE", "LEVEL", "TIME", "OUTCOME"])];
+    let mut rows = vec![header(["ID", "CASE", "LEVEL", "    TIME", "OUTCOME"])];
     rows.extend(judged.iter().map(|record| {
         [
             record.id.clone(),
@@ -96,8 +114,11 @@ fn cases(text: &mut String, report: &Report, paint: Paint) {
 
 /// Skipped rows: by reason with counts, or each of them.
 fn skipped(text: &mut String, report: &Report, facts: &Facts) {
-    let skipped: Vec<&CaseRecord> =
-        report.cases.iter().filter(|record| record.outcome == Outcome::Skipped).collect();
+    let skipped: Vec<&CaseRecord> = report
+        .cases
+        .iter()
+        .filter(|record| record.outcome == Outcome::Skipped)
+        .collect();
     if skipped.is_empty() {
         return;
     }
@@ -106,7 +127,13 @@ fn skipped(text: &mut String, report: &Report, facts: &Facts) {
         line!(text, "skipped");
         let rows: Vec<_> = skipped
             .iter()
-            .map(|record| [format!("  {}", record.id), record.name.clone(), reason(record)])
+            .map(|record| {
+                [
+                    format!("  {}", record.id),
+                    record.name.clone(),
+                    reason(record),
+                ]
+            })
             .collect();
         for row in aligned(&rows) {
             line!(text, "{row}");
@@ -124,34 +151,104 @@ fn skipped(text: &mut String, report: &Report, facts: &Facts) {
 }
 
 fn reason(record: &CaseRecord) -> String {
-    record.reason.clone().unwrap_or_else(|| "no reason given".to_owned())
+    record
+        .reason
+        .clone()
+        .unwrap_or_else(|| "no reason given".to_owned())
 }
 
-/// Each case that did not pass: the rule, what was expected and observed, and how to look closer.
+/// Each case that failed: the rule, what was expected and observed, and how to look closer. Cases
+/// without a verdict stand together by their cause, which is often one for all.
 fn troubles(text: &mut String, report: &Report, facts: &Facts, paint: Paint) {
+    let mut causes: Vec<(String, Vec<&CaseRecord>)> = Vec::new();
     for record in &report.cases {
-        if matches!(record.outcome, Outcome::Passed | Outcome::Skipped) {
-            continue;
-        }
-        let outcome = painted(record.outcome, &record.outcome.to_string(), paint);
-        line!(text);
-        line!(text, "{} {} {outcome}", paint.strong(&record.id), record.name);
-        line!(text, "  rule      {} ({}; source {})", record.title, record.level, record.source);
-        if let Some(failure) = &record.failure {
-            line!(text, "  expected  {}", indented(&failure.expected));
-            line!(text, "  observed  {}", indented(&failure.observed));
-            for piece in &failure.evidence {
-                line!(text, "  evidence  {}", indented(piece));
+        match record.outcome {
+            Outcome::Passed | Outcome::Skipped => {}
+            Outcome::Failed | Outcome::Flaky => failed(text, record, facts, paint),
+            Outcome::Inconclusive => {
+                let cause = reason(record);
+                match causes.iter_mut().find(|(known, _)| *known == cause) {
+                    Some((_, records)) => records.push(record),
+                    None => causes.push((cause, vec![record])),
+                }
             }
+        }
+    }
+    for (cause, records) in causes {
+        let word = paint.doubtful("inconclusive");
+        line!(text);
+        if let [record] = records[..] {
+            heading(text, record, &word, paint);
         } else {
-            line!(text, "  because   {}", indented(&reason(record)));
+            let ids: Vec<&str> = records.iter().map(|record| record.id.as_str()).collect();
+            line!(text, "{} cases {word}: {}", ids.len(), ids.join(" "));
         }
-        if !facts.interrupted {
-            line!(text, "  capture   {}", facts.report_directory.join("captures").join(&record.id));
+        line!(text, "  because   {}", indented(&cause));
+        for record in records {
+            capture(text, record, facts);
         }
-        if let Some(failure) = &record.failure {
-            line!(text, "  rerun     {}", failure.rerun);
+    }
+}
+
+fn heading(text: &mut String, record: &CaseRecord, outcome: &str, paint: Paint) {
+    line!(
+        text,
+        "{} {} {outcome}",
+        paint.strong(&record.id),
+        record.name
+    );
+    let CaseRecord {
+        title,
+        level,
+        source,
+        ..
+    } = record;
+    line!(text, "  rule      {title} ({level}; source {source})");
+}
+
+fn failed(text: &mut String, record: &CaseRecord, facts: &Facts, paint: Paint) {
+    line!(text);
+    heading(
+        text,
+        record,
+        &painted(record.outcome, &record.outcome.to_string(), paint),
+        paint,
+    );
+    if let Some(failure) = &record.failure {
+        line!(text, "  expected  {}", indented(&failure.expected));
+        line!(text, "  observed  {}", indented(&failure.observed));
+        evidence(text, &failure.evidence);
+    }
+    capture(text, record, facts);
+    if let Some(failure) = &record.failure {
+        line!(text, "  rerun     {}", failure.rerun);
+    }
+}
+
+/// Where the surroundings of a case were written to. What a clean-up finds is found too late for
+/// one.
+fn capture(text: &mut String, record: &CaseRecord, facts: &Facts) {
+    if facts.captured.contains(&record.id) {
+        let path = facts.report_directory.join("captures").join(&record.id);
+        line!(text, "  capture   {path}");
+    }
+}
+
+/// What shows a failure in one line each; whole objects are left to the report and the capture.
+fn evidence(text: &mut String, pieces: &[String]) {
+    let mut short: Vec<&str> = Vec::new();
+    for piece in pieces.iter().map(|piece| piece.trim_end()) {
+        if !piece.contains('\n') && !short.contains(&piece) {
+            short.push(piece);
         }
+    }
+    short.truncate(EVIDENCE_SHOWN);
+    for piece in &short {
+        line!(text, "  evidence  {piece}");
+    }
+    let more = pieces.len() - short.len();
+    if more > 0 {
+        line!(text, "            {more} more in report.json");
     }
 }
 
@@ -167,14 +264,24 @@ fn leaks(text: &mut String, report: &Report) {
     line!(text);
     line!(text, "left over");
     for leak in &report.ledger.leaks {
-        let case = if leak.case.is_empty() { "nobody's" } else { &leak.case };
+        let case = if leak.case.is_empty() {
+            "nobody's"
+        } else {
+            &leak.case
+        };
         line!(text, "  {} {} ({case})", leak.kind, leak.name);
     }
 }
 
 fn profiles(text: &mut String, report: &Report, paint: Paint) {
-    let mut rows =
-        vec![header(["PROFILE", "PASSED", "FAILED", "SKIPPED", "INCONCLUSIVE", "VERDICT"])];
+    let mut rows = vec![header([
+        "PROFILE",
+        "PASSED",
+        "FAILED",
+        "SKIPPED",
+        "INCONCLUSIVE",
+        "VERDICT",
+    ])];
     rows.extend(report.profiles.iter().map(|profile| {
         [
             profile.name.clone(),
@@ -223,9 +330,9 @@ fn end(text: &mut String, report: &Report, facts: &Facts) {
     } else {
         String::new()
     };
-    let first = facts
-        .boot_to_first_case
-        .map_or(String::new(), |length| format!("; boot to first case {}", seconds(millis(length))));
+    let first = facts.boot_to_first_case.map_or(String::new(), |length| {
+        format!("; boot to first case {}", seconds(millis(length)))
+    });
     line!(
         text,
         "times    {own}cases {}, all {}{first}",
@@ -233,9 +340,20 @@ fn end(text: &mut String, report: &Report, facts: &Facts) {
         seconds(report.duration_ms)
     );
     let directory = &facts.report_directory;
-    line!(text, "reports  {} {}", directory.join("report.json"), directory.join("junit.xml"));
+    line!(
+        text,
+        "reports  {} {}",
+        directory.join("report.json"),
+        directory.join("junit.xml")
+    );
     // Every field by name, so that a new outcome is not left out of the line.
-    let Totals { passed, failed, skipped, inconclusive, flaky } = report.totals;
+    let Totals {
+        passed,
+        failed,
+        skipped,
+        inconclusive,
+        flaky,
+    } = report.totals;
     line!(
         text,
         "totals   {passed} passed, {failed} failed, {flaky} flaky, {inconclusive} inconclusive, \
@@ -245,5 +363,9 @@ fn end(text: &mut String, report: &Report, facts: &Facts) {
         line!(text, "interrupted: what was not judged yet is inconclusive");
     }
     line!(text);
-    line!(text, "{passed} passed, {} failed, {skipped} skipped", failed + flaky);
+    line!(
+        text,
+        "{passed} passed, {} failed, {skipped} skipped",
+        failed + flaky
+    );
 }

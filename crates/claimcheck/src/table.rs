@@ -3,7 +3,10 @@
 /// Lines of aligned columns, the first row being the header.
 pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or_default()
     };
     let widths: [usize; N] = std::array::from_fn(width);
     rows.iter()
@@ -29,7 +32,11 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_lines_end_bare() {
-        let rows = [header(["ID", "NAME"]), header(["B01", "x"]), header(["é", ""])];
+        let rows = [
+            header(["ID", "NAME"]),
+            header(["B01", "x"]),
+            header(["é", ""]),
+        ];
         assert_eq!(aligned(&rows), ["ID   NAME", "B01  x", "é"]);
     }
 }

@@ -9,7 +9,7 @@ pub(crate) const MUTANT: Mutant = Mutant {
     name: "archive-removed",
     defect: "Directories are removed where they should be archived.",
     target: "R03",
-    kin: &["G05"],
+    kin: &["P04", "G05"],
     wrap: |seams| with_rules(seams, Defect),
 };
 

@@ -65,7 +65,10 @@ pub fn mutant(name: &str) -> Option<&'static Mutant> {
 
 /// The seams with other decisions.
 fn with_rules(seams: Seams, rules: impl Rules) -> Seams {
-    Seams { rules: Arc::new(rules), ..seams }
+    Seams {
+        rules: Arc::new(rules),
+        ..seams
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +81,11 @@ mod tests {
     fn names_are_unique_and_no_mutant_is_its_own_kin() {
         let names: BTreeSet<_> = MUTANTS.iter().map(|mutant| mutant.name).collect();
         assert_eq!(names.len(), MUTANTS.len());
-        assert!(MUTANTS.iter().all(|mutant| !mutant.kin.contains(&mutant.target)));
+        assert!(
+            MUTANTS
+                .iter()
+                .all(|mutant| !mutant.kin.contains(&mutant.target))
+        );
     }
 
     #[test]

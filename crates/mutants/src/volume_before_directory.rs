@@ -9,7 +9,10 @@ pub(crate) const MUTANT: Mutant = Mutant {
     name: "volume-before-directory",
     defect: "The volume object is deleted before its directory.",
     target: "R01",
-    kin: &["R04", "G04", "G06", "G15"],
+    // Each of them looks for the directory once the volume is gone.
+    kin: &[
+        "R03", "R04", "R07", "R09", "R11", "G04", "G05", "G06", "G15",
+    ],
     wrap: |seams| with_rules(seams, Defect),
 };
 

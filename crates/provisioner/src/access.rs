@@ -39,7 +39,16 @@ const fn rule(
     without: Without,
 ) -> Rule {
     let in_lock_namespace = matches!(without, Without::FailWithElection);
-    Rule { right: Right { group, resource, verb, in_lock_namespace }, purpose, without }
+    Rule {
+        right: Right {
+            group,
+            resource,
+            verb,
+            in_lock_namespace,
+        },
+        purpose,
+        without,
+    }
 }
 
 const CLAIMS: &str = "persistentvolumeclaims";
@@ -47,27 +56,76 @@ const VOLUMES: &str = "persistentvolumes";
 const CLASSES: &str = "storageclasses";
 const STORAGE: &str = "storage.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";
-const NO_FINALIZER: &str = "volumes get no finalizer; one deleted before its claim is settled from its record";
+const NO_FINALIZER: &str =
+    "volumes get no finalizer; one deleted before its claim is settled from its record";
 
 /// Every right, in the order they are reported in.
 pub const RULES: [Rule; 17] = [
-    rule("", CLAIMS, "get", "to read a claim again before acting on it", Without::Fail),
+    rule(
+        "",
+        CLAIMS,
+        "get",
+        "to read a claim again before acting on it",
+        Without::Fail,
+    ),
     rule("", CLAIMS, "list", "to see claims", Without::Fail),
     rule("", CLAIMS, "watch", "to see claims", Without::Fail),
     rule(STORAGE, CLASSES, "get", "to read classes", Without::Fail),
     rule(STORAGE, CLASSES, "list", "to read classes", Without::Fail),
     rule(STORAGE, CLASSES, "watch", "to read classes", Without::Fail),
-    rule("", VOLUMES, "get", "to read a volume again before acting on it", Without::Fail),
+    rule(
+        "",
+        VOLUMES,
+        "get",
+        "to read a volume again before acting on it",
+        Without::Fail,
+    ),
     rule("", VOLUMES, "list", "to see volumes", Without::Fail),
     rule("", VOLUMES, "watch", "to see volumes", Without::Fail),
     rule("", VOLUMES, "create", "to provision claims", Without::Fail),
     rule("", VOLUMES, "delete", "to reclaim volumes", Without::Fail),
-    rule(COORDINATION, "leases", "get", "to take the lock", Without::FailWithElection),
-    rule(COORDINATION, "leases", "create", "to take the lock", Without::FailWithElection),
-    rule(COORDINATION, "leases", "update", "to keep the lock", Without::FailWithElection),
-    rule("", VOLUMES, "patch", "to take the finalizer off volumes", Without::Degrade(NO_FINALIZER)),
-    rule("", "events", "create", "to tell what happens", Without::Degrade("causes are in the logs only")),
-    rule("", "events", "patch", "to count events", Without::Degrade("a repeated event is stored anew")),
+    rule(
+        COORDINATION,
+        "leases",
+        "get",
+        "to take the lock",
+        Without::FailWithElection,
+    ),
+    rule(
+        COORDINATION,
+        "leases",
+        "create",
+        "to take the lock",
+        Without::FailWithElection,
+    ),
+    rule(
+        COORDINATION,
+        "leases",
+        "update",
+        "to keep the lock",
+        Without::FailWithElection,
+    ),
+    rule(
+        "",
+        VOLUMES,
+        "patch",
+        "to take the finalizer off volumes",
+        Without::Degrade(NO_FINALIZER),
+    ),
+    rule(
+        "",
+        "events",
+        "create",
+        "to tell what happens",
+        Without::Degrade("causes are in the logs only"),
+    ),
+    rule(
+        "",
+        "events",
+        "patch",
+        "to count events",
+        Without::Degrade("a repeated event is stored anew"),
+    ),
 ];
 
 /// How many reviews are under way at once.
@@ -87,7 +145,11 @@ pub struct Access {
 ///
 /// # Errors
 /// [`Error::Access`] with every right that is missing and needed.
-pub async fn review(cluster: &dyn ClusterApi, namespace: &str, election: bool) -> Result<Access, Error> {
+pub async fn review(
+    cluster: &dyn ClusterApi,
+    namespace: &str,
+    election: bool,
+) -> Result<Access, Error> {
     let granted: Vec<bool> = futures::stream::iter(RULES)
         .map(|rule| async move {
             match cluster.is_granted(&rule.right, namespace).await {
@@ -95,7 +157,10 @@ pub async fn review(cluster: &dyn ClusterApi, namespace: &str, election: bool) -
                 Err(error) => {
                     // Without a connection there is nothing to be learnt about rights.
                     if error.cause != ApiCause::Forbidden {
-                        tracing::warn!(cause = error.cause.category(), "failed to {error}; taken as granted");
+                        tracing::warn!(
+                            cause = error.cause.category(),
+                            "failed to {error}; taken as granted"
+                        );
                     }
                     true
                 }
@@ -108,13 +173,19 @@ pub async fn review(cluster: &dyn ClusterApi, namespace: &str, election: bool) -
 }
 
 fn judge(granted: &[bool], election: bool) -> Result<Access, Error> {
-    let missing: Vec<&Rule> =
-        RULES.iter().zip(granted).filter(|(_, granted)| !**granted).map(|(rule, _)| rule).collect();
+    let missing: Vec<&Rule> = RULES
+        .iter()
+        .zip(granted)
+        .filter(|(_, granted)| !**granted)
+        .map(|(rule, _)| rule)
+        .collect();
     let mut fatal = Vec::new();
     for rule in &missing {
         match rule.without {
             Without::Fail => fatal.push(format!("{}, {}", rule.right, rule.purpose)),
-            Without::FailWithElection if election => fatal.push(format!("{}, {}", rule.right, rule.purpose)),
+            Without::FailWithElection if election => {
+                fatal.push(format!("{}, {}", rule.right, rule.purpose));
+            }
             Without::FailWithElection => {}
             Without::Degrade(consequence) => {
                 tracing::warn!(right = %rule.right, purpose = rule.purpose, "a right is missing: {consequence}");
@@ -125,11 +196,16 @@ fn judge(granted: &[bool], election: bool) -> Result<Access, Error> {
         return Err(Error::Access(fatal));
     }
     let has = |resource: &str, verb: &str| {
-        !missing.iter().any(|rule| rule.right.resource == resource && rule.right.verb == verb)
+        !missing
+            .iter()
+            .any(|rule| rule.right.resource == resource && rule.right.verb == verb)
     };
     Ok(Access {
         finalizer: has(VOLUMES, "patch"),
-        events: EventRights { create: has("events", "create"), patch: has("events", "patch") },
+        events: EventRights {
+            create: has("events", "create"),
+            patch: has("events", "patch"),
+        },
     })
 }
 
@@ -138,12 +214,17 @@ mod tests {
     use super::*;
 
     fn without(resource: &str, verb: &str) -> Vec<bool> {
-        RULES.iter().map(|rule| !(rule.right.resource == resource && rule.right.verb == verb)).collect()
+        RULES
+            .iter()
+            .map(|rule| !(rule.right.resource == resource && rule.right.verb == verb))
+            .collect()
     }
 
     #[test]
     fn a_right_every_claim_needs_ends_the_process_with_its_name() {
-        let error = judge(&without("persistentvolumes", "create"), true).unwrap_err().to_string();
+        let error = judge(&without("persistentvolumes", "create"), true)
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "serve claims without these rights: create persistentvolumes (core) in the whole cluster, to provision claims"
@@ -159,7 +240,16 @@ mod tests {
     #[test]
     fn without_patch_on_volumes_there_is_no_finalizer() {
         assert!(judge(&without("x", "x"), true).unwrap().finalizer);
-        assert!(!judge(&without("persistentvolumes", "patch"), true).unwrap().finalizer);
-        assert!(!judge(&without("events", "patch"), true).unwrap().events.patch);
+        assert!(
+            !judge(&without("persistentvolumes", "patch"), true)
+                .unwrap()
+                .finalizer
+        );
+        assert!(
+            !judge(&without("events", "patch"), true)
+                .unwrap()
+                .events
+                .patch
+        );
     }
 }

@@ -18,7 +18,9 @@ pub struct Backoff<K> {
 
 impl<K> Default for Backoff<K> {
     fn default() -> Self {
-        Self { failures: HashMap::new() }
+        Self {
+            failures: HashMap::new(),
+        }
     }
 }
 
@@ -62,7 +64,10 @@ mod tests {
     #[case(9, 256.0)]
     #[case(10, 300.0)]
     #[case(u32::MAX, 300.0)]
-    fn the_delay_doubles_from_one_second_to_five_minutes(#[case] failures: u32, #[case] seconds: f64) {
+    fn the_delay_doubles_from_one_second_to_five_minutes(
+        #[case] failures: u32,
+        #[case] seconds: f64,
+    ) {
         assert_eq!(delay(failures, 0.5), Duration::from_secs_f64(seconds));
     }
 

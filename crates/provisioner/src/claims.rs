@@ -90,7 +90,14 @@ fn slim(mut claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
 
 impl Claims {
     pub(crate) fn new(parts: Parts, classes: Arc<Classes>, volumes: Arc<Volumes>) -> Self {
-        let Parts { config, cluster, rules, index, recorder, fence } = parts;
+        let Parts {
+            config,
+            cluster,
+            rules,
+            index,
+            recorder,
+            fence,
+        } = parts;
         Self {
             config,
             cluster,
@@ -116,7 +123,13 @@ impl Claims {
                 let gone: HashSet<String> = lock(&self.pending)
                     .keys()
                     .cloned()
-                    .chain(self.index.own().into_iter().filter(|record| record.state != State::Kept).map(|record| record.claim.uid))
+                    .chain(
+                        self.index
+                            .own()
+                            .into_iter()
+                            .filter(|record| record.state != State::Kept)
+                            .map(|record| record.claim.uid),
+                    )
                     .filter(|uid| !uids.contains(uid))
                     .collect();
                 for uid in gone {
@@ -183,6 +196,16 @@ impl Claims {
         }
     }
 
+    /// The records are known now: what an earlier process left between intent and a stored volume
+    /// goes on, or goes if its claim is gone.
+    pub(crate) fn catch_up(&self) {
+        for record in self.index.own() {
+            if matches!(record.state, State::Intent | State::Ready) {
+                self.queue.add(record.claim.uid);
+            }
+        }
+    }
+
     /// A volume object is gone: a claim it was made for may still be waiting.
     pub(crate) fn volume_gone(&self, uid: &str) {
         if lock(&self.pending).contains_key(uid) {
@@ -191,7 +214,10 @@ impl Claims {
     }
 
     fn has_unfinished(&self, uid: &str) -> bool {
-        self.index.of_claim(uid).iter().any(|record| matches!(record.state, State::Intent | State::Ready))
+        self.index
+            .of_claim(uid)
+            .iter()
+            .any(|record| matches!(record.state, State::Intent | State::Ready))
     }
 
     fn class_of(&self, claim: &PersistentVolumeClaim) -> Option<Arc<StorageClass>> {
@@ -209,8 +235,14 @@ impl Claims {
     fn note_resize(&self, claim: &PersistentVolumeClaim) {
         let uid = uid_of(claim);
         let records = self.index.of_claim(&uid);
-        let asked = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
-        let has = claim.status.as_ref().and_then(|status| status.capacity.as_ref()?.get("storage"));
+        let asked = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.resources.as_ref()?.requests.as_ref()?.get("storage"));
+        let has = claim
+            .status
+            .as_ref()
+            .and_then(|status| status.capacity.as_ref()?.get("storage"));
         if let (false, Some(asked), Some(has)) = (records.is_empty(), asked, has)
             && quantity::is_more(&asked.0, &has.0)
         {
@@ -227,16 +259,14 @@ impl Claims {
     /// Works on one claim and says when to look again.
     pub(crate) async fn work(&self, share: &Share, uid: &str) -> Next {
         let limit = self.config.limits.provision;
-        let result = match tokio::time::timeout(limit, self.reconcile(share, uid)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let error = StepError::TimedOut(limit);
-                if let Some(claim) = self.pending(uid) {
-                    self.tell_failure(&claim, &error);
-                }
-                Err(error)
+        let attempt = tokio::time::timeout(limit, Box::pin(self.reconcile(share, uid)));
+        let result = attempt.await.unwrap_or_else(|_| {
+            let error = StepError::TimedOut(limit);
+            if let Some(claim) = self.pending(uid) {
+                self.tell_failure(&claim, &error);
             }
-        };
+            Err(error)
+        });
         match result {
             Ok(next) => {
                 lock(&self.backoff).reset(&uid.to_owned());
@@ -245,8 +275,18 @@ impl Claims {
             Err(error) => {
                 let failures = lock(&self.backoff).failed(uid.to_owned());
                 let lasting = matches!(&error, StepError::Refused(refusal) if refusal.is_lasting());
-                let delay = if lasting { Some(backoff::LONGEST) } else { self.rules.retry(failures) };
-                tracing::info!(uid, attempt = failures, cause = error.category(), ?delay, "not provisioned: {error}");
+                let delay = if lasting {
+                    Some(backoff::LONGEST)
+                } else {
+                    self.rules.retry(failures)
+                };
+                tracing::info!(
+                    uid,
+                    attempt = failures,
+                    cause = error.category(),
+                    ?delay,
+                    "not provisioned: {error}"
+                );
                 delay.map_or(Next::OnChange, Next::In)
             }
         }
@@ -257,8 +297,15 @@ impl Claims {
     }
 
     async fn reconcile(&self, share: &Share, uid: &str) -> Result<Next, StepError> {
-        let Some(seen) = self.pending(uid) else { return self.settle(share, uid).await };
-        if self.index.of_claim(uid).iter().any(|record| record.state == State::Saved && self.volumes.is_present(&record.volume)) {
+        let Some(seen) = self.pending(uid) else {
+            return self.settle(share, uid).await;
+        };
+        if self
+            .index
+            .of_claim(uid)
+            .iter()
+            .any(|record| record.state == State::Saved && self.volumes.is_present(&record.volume))
+        {
             // Served; the controller manager binds it in its own time.
             return Ok(Next::OnChange);
         }
@@ -291,8 +338,10 @@ impl Claims {
             }
             ClaimDecision::Provision => {
                 // A decision to provision without a class is a defect; there is nothing to do it by.
-                let Some(class) = class else { return Ok(Next::OnChange) };
-                let result = self.provision(share, &claim, &class).await;
+                let Some(class) = class else {
+                    return Ok(Next::OnChange);
+                };
+                let result = Box::pin(self.provision(share, &claim, &class)).await;
                 if let Err(error) = &result {
                     self.tell_failure(&claim, error);
                 }

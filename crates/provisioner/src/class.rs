@@ -68,7 +68,9 @@ pub struct ClassParameters {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// A name nobody knows.
-    #[error("the parameter `{name}` is unknown; known are archiveOnDelete, onDelete and pathPattern")]
+    #[error(
+        "the parameter `{name}` is unknown; known are archiveOnDelete, onDelete and pathPattern"
+    )]
     Unknown {
         /// The name.
         name: String,
@@ -103,8 +105,13 @@ pub fn parameters(
     unknown: UnknownParameters,
 ) -> Result<ClassParameters, ParameterError> {
     let get = |name: &str| given.and_then(|given| given.get(name)).map(String::as_str);
-    let ignored: Vec<String> =
-        given.into_iter().flatten().map(|(name, _)| name).filter(|name| !KNOWN.contains(&name.as_str())).cloned().collect();
+    let ignored: Vec<String> = given
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .filter(|name| !KNOWN.contains(&name.as_str()))
+        .cloned()
+        .collect();
     if let (UnknownParameters::Refuse, Some(name)) = (unknown, ignored.first()) {
         return Err(ParameterError::Unknown { name: name.clone() });
     }
@@ -134,7 +141,11 @@ pub fn parameters(
         None | Some("") => None,
         Some(text) => Some(Pattern::parse(text)?),
     };
-    Ok(ClassParameters { path_pattern, on_delete, ignored })
+    Ok(ClassParameters {
+        path_pattern,
+        on_delete,
+        ignored,
+    })
 }
 
 #[cfg(test)]
@@ -144,7 +155,10 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<ClassParameters, ParameterError> {
-        let map = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let map = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         parameters(Some(&map), UnknownParameters::Refuse)
     }
 
@@ -159,13 +173,21 @@ mod tests {
     #[case(&[("onDelete", "delete"), ("archiveOnDelete", "true")], OnDelete::Delete)]
     #[case(&[("onDelete", "retain"), ("archiveOnDelete", "false")], OnDelete::Retain)]
     #[case(&[("onDelete", "archive"), ("archiveOnDelete", "false")], OnDelete::Archive)]
-    fn on_delete_wins_over_archive_on_delete(#[case] given: &[(&str, &str)], #[case] expected: OnDelete) {
+    fn on_delete_wins_over_archive_on_delete(
+        #[case] given: &[(&str, &str)],
+        #[case] expected: OnDelete,
+    ) {
         assert_eq!(read(given).unwrap().on_delete, expected);
     }
 
     #[test]
     fn no_parameters_at_all_means_archive() {
-        assert_eq!(parameters(None, UnknownParameters::Refuse).unwrap().on_delete, OnDelete::Archive);
+        assert_eq!(
+            parameters(None, UnknownParameters::Refuse)
+                .unwrap()
+                .on_delete,
+            OnDelete::Archive
+        );
     }
 
     #[rstest]
@@ -179,7 +201,10 @@ mod tests {
     #[case(&[("archiveOndelete", "true")], "archiveOndelete")]
     #[case(&[("server", "x")], "server")]
     #[case(&[("directoryMode", "0700")], "directoryMode")]
-    fn what_cannot_be_honoured_is_refused_by_name(#[case] given: &[(&str, &str)], #[case] named: &str) {
+    fn what_cannot_be_honoured_is_refused_by_name(
+        #[case] given: &[(&str, &str)],
+        #[case] named: &str,
+    ) {
         let error = read(given).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
@@ -194,6 +219,11 @@ mod tests {
     #[test]
     fn an_empty_pattern_means_the_default_name() {
         assert_eq!(read(&[("pathPattern", "")]).unwrap().path_pattern, None);
-        assert!(read(&[("pathPattern", "${.PVC.name}")]).unwrap().path_pattern.is_some());
+        assert!(
+            read(&[("pathPattern", "${.PVC.name}")])
+                .unwrap()
+                .path_pattern
+                .is_some()
+        );
     }
 }

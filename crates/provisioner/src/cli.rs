@@ -15,10 +15,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app;
 use crate::config::{
-    BackendChoice, Config, ConfigError, DirectoryAttributes, ExportPath, LeaseTimes, Limits, ProvisionerName, Target,
-    UnknownParameters, Workers, parse_bool, parse_duration, parse_mode, parse_owner,
+    BackendChoice, Config, ConfigError, DirectoryAttributes, ExportPath, LeaseTimes, Limits,
+    ProvisionerName, Target, UnknownParameters, Workers, parse_bool, parse_duration, parse_mode,
+    parse_owner,
 };
 use crate::error::Error;
+use crate::seams::Seams;
 
 /// Gives every claim a directory of its own on one existing NFS export.
 #[derive(Clone, Debug, Parser)]
@@ -80,7 +82,11 @@ pub struct RunArgs {
     #[arg(long, env = "CLAIMCHECK_NFS_PORT")]
     nfs_port: Option<u16>,
     /// Where the export is mounted, for the mount backend
-    #[arg(long, env = "CLAIMCHECK_MOUNT_PATH", default_value = "/persistentvolumes")]
+    #[arg(
+        long,
+        env = "CLAIMCHECK_MOUNT_PATH",
+        default_value = "/persistentvolumes"
+    )]
     mount_path: Utf8PathBuf,
     /// Take any file system at the mount path, not only NFS (for tests)
     #[arg(long, env = "CLAIMCHECK_ALLOW_ANY_FILESYSTEM")]
@@ -169,8 +175,15 @@ impl GlogArgs {
 }
 
 /// The flags of glog, which Go takes with one dash as well as with two.
-const GLOG_FLAGS: [&str; 7] =
-    ["v", "vmodule", "logtostderr", "alsologtostderr", "stderrthreshold", "log_dir", "log_backtrace_at"];
+const GLOG_FLAGS: [&str; 7] = [
+    "v",
+    "vmodule",
+    "logtostderr",
+    "alsologtostderr",
+    "stderrthreshold",
+    "log_dir",
+    "log_backtrace_at",
+];
 
 /// Gives glog's flags the two dashes that clap wants; everything else stays as it is. Both binaries
 /// pass their arguments through it before parsing.
@@ -178,10 +191,18 @@ pub fn normalise(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString>
     arguments
         .into_iter()
         .map(|argument| {
-            let Some(text) = argument.to_str() else { return argument };
-            let Some(flag) = text.strip_prefix('-') else { return argument };
+            let Some(text) = argument.to_str() else {
+                return argument;
+            };
+            let Some(flag) = text.strip_prefix('-') else {
+                return argument;
+            };
             let name = flag.split_once('=').map_or(flag, |(name, _)| name);
-            if GLOG_FLAGS.contains(&name) { format!("--{flag}").into() } else { argument }
+            if GLOG_FLAGS.contains(&name) {
+                format!("--{flag}").into()
+            } else {
+                argument
+            }
         })
         .collect()
 }
@@ -206,7 +227,9 @@ impl RunArgs {
         let target = Target {
             provisioner: ProvisionerName::new(self.provisioner_name.clone().unwrap_or_default())?,
             server: if server.is_empty() {
-                return Err(ConfigError::Missing { setting: "--nfs-server (NFS_SERVER)" });
+                return Err(ConfigError::Missing {
+                    setting: "--nfs-server (NFS_SERVER)",
+                });
             } else {
                 server
             },
@@ -215,11 +238,20 @@ impl RunArgs {
         let backend = match self.backend {
             BackendName::Mount => {
                 if !self.mount_path.is_absolute() {
-                    return Err(ConfigError::invalid("--mount-path", &self.mount_path, "an absolute path"));
+                    return Err(ConfigError::invalid(
+                        "--mount-path",
+                        &self.mount_path,
+                        "an absolute path",
+                    ));
                 }
-                BackendChoice::Mount { path: self.mount_path.clone(), allow_any_filesystem: self.allow_any_filesystem }
+                BackendChoice::Mount {
+                    path: self.mount_path.clone(),
+                    allow_any_filesystem: self.allow_any_filesystem,
+                }
             }
-            BackendName::Direct => BackendChoice::Direct { port: self.nfs_port },
+            BackendName::Direct => BackendChoice::Direct {
+                port: self.nfs_port,
+            },
         };
         let leader_election = parse_bool(&self.leader_election).ok_or_else(|| {
             ConfigError::invalid(
@@ -247,16 +279,30 @@ impl RunArgs {
             )?,
         }
         .validate()?;
-        let workers =
-            Workers { provision: self.provision_workers, delete: self.delete_workers, removal: self.removal_workers };
+        let workers = Workers {
+            provision: self.provision_workers,
+            delete: self.delete_workers,
+            removal: self.removal_workers,
+        };
         if workers.provision == 0 || workers.delete == 0 || workers.removal == 0 {
-            return Err(ConfigError::invalid("--provision-workers, --delete-workers and --removal-workers", 0, "at least 1 each"));
+            return Err(ConfigError::invalid(
+                "--provision-workers, --delete-workers and --removal-workers",
+                0,
+                "at least 1 each",
+            ));
         }
         Ok(Config {
             target,
             backend,
-            kubeconfig: self.kubeconfig.clone().filter(|path| !path.as_str().is_empty()),
-            namespace: self.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(service_account_namespace),
+            kubeconfig: self
+                .kubeconfig
+                .clone()
+                .filter(|path| !path.as_str().is_empty()),
+            namespace: self
+                .namespace
+                .clone()
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(service_account_namespace),
             identity: format!("{}_{}", host_name(), uuid::Uuid::new_v4()),
             leader_election,
             lease,
@@ -275,15 +321,19 @@ impl RunArgs {
         let usual = DirectoryAttributes::default();
         let id = |setting, value: &Option<String>| match value.as_deref() {
             None | Some("") => Ok(None),
-            Some(text) => {
-                parse_owner(text).map(Some).ok_or_else(|| ConfigError::invalid(setting, text, "0 to 4294967294"))
-            }
+            Some(text) => parse_owner(text)
+                .map(Some)
+                .ok_or_else(|| ConfigError::invalid(setting, text, "0 to 4294967294")),
         };
         Ok(DirectoryAttributes {
             mode: match self.nfs_default_mode.as_deref() {
                 None | Some("") => usual.mode,
                 Some(text) => parse_mode(text).ok_or_else(|| {
-                    ConfigError::invalid("--nfs-default-mode (NFS_DEFAULT_MODE)", text, "an octal mode, 0 to 07777")
+                    ConfigError::invalid(
+                        "--nfs-default-mode (NFS_DEFAULT_MODE)",
+                        text,
+                        "an octal mode, 0 to 07777",
+                    )
                 })?,
             },
             uid: id("--nfs-default-uid (NFS_DEFAULT_UID)", &self.nfs_default_uid)?,
@@ -313,7 +363,11 @@ fn owner(text: String) -> Result<String, ConfigError> {
     if good {
         Ok(text)
     } else {
-        Err(ConfigError::invalid("--owner (CLAIMCHECK_OWNER)", text, "letters, digits and dashes, at most 63"))
+        Err(ConfigError::invalid(
+            "--owner (CLAIMCHECK_OWNER)",
+            text,
+            "letters, digits and dashes, at most 63",
+        ))
     }
 }
 
@@ -340,8 +394,8 @@ fn host_name() -> String {
 /// [`Error::Logging`] when a subscriber is installed already.
 pub fn init_logging(arguments: &ProvisionerArgs) -> Result<(), Error> {
     let level = match arguments.run_args().verbosity {
-        0..=3 => "info,kube_client=error",
-        4..=5 => "info,provisioner=debug",
+        0..=3 => "info,kube_client=error,nfs_rs=error",
+        4..=5 => "info,nfs_rs=error,provisioner=debug",
         _ => "info,provisioner=trace,kube=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
@@ -363,22 +417,37 @@ pub fn init_logging(arguments: &ProvisionerArgs) -> Result<(), Error> {
 /// # Access control
 /// The rules listed in [`crate::access::RULES`].
 pub async fn run(arguments: ProvisionerArgs) -> Result<(), Error> {
+    run_with(arguments, |seams| seams).await
+}
+
+/// [`run`] with something put between the provisioner and its seams, such as a deliberate defect.
+///
+/// # Errors
+/// Those of [`run`].
+pub async fn run_with(
+    arguments: ProvisionerArgs,
+    wrap: impl FnOnce(Seams) -> Seams,
+) -> Result<(), Error> {
     let run = arguments.run_args();
     let config = run.config()?;
     let ignored = run.glog.given();
     if !ignored.is_empty() {
-        tracing::warn!(flags = ignored.join(", "), "these logging flags of nfs-subdir have no effect here");
+        tracing::warn!(
+            flags = ignored.join(", "),
+            "these logging flags of nfs-subdir have no effect here"
+        );
     }
     let shutdown = CancellationToken::new();
     let signals = stop_on_signal(shutdown.clone())?;
-    let seams = app::real_seams(&config).await?;
+    let seams = wrap(app::real_seams(&config).await?);
     let result = app::run(config, seams, shutdown).await;
     signals.abort();
     result
 }
 
 fn stop_on_signal(shutdown: CancellationToken) -> Result<tokio::task::JoinHandle<()>, Error> {
-    let watch = |kind| signal(kind).map_err(|error| Error::Logging(format!("watch signals: {error}")));
+    let watch =
+        |kind| signal(kind).map_err(|error| Error::Logging(format!("watch signals: {error}")));
     let mut terminate = watch(SignalKind::terminate())?;
     let mut interrupt = watch(SignalKind::interrupt())?;
     Ok(tokio::spawn(async move {
@@ -404,87 +473,15 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(category = error.category(), object = error.object(), "failed to {error}");
+            tracing::error!(
+                category = error.category(),
+                object = error.object(),
+                "failed to {error}"
+            );
             ExitCode::from(error.exit_code())
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    const REQUIRED: [&str; 6] =
-        ["--provisioner-name=a.b/c", "--nfs-server=server", "--nfs-path=/export/", "--namespace=ns", "--backend=mount", "--leader-election=true"];
-
-    fn parse(more: &[&str]) -> Result<Config, String> {
-        let all = std::iter::once("nfs-provisioner").chain(REQUIRED).chain(more.iter().copied()).map(OsString::from);
-        let cli = Cli::try_parse_from(normalise(all)).map_err(|error| error.to_string())?;
-        cli.arguments.run_args().config().map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn the_required_settings_are_enough() {
-        let config = parse(&[]).unwrap();
-        assert_eq!(config.target.server, "server");
-        assert_eq!(config.target.export.to_string(), "/export");
-        assert_eq!(
-            config.backend,
-            BackendChoice::Mount { path: "/persistentvolumes".into(), allow_any_filesystem: false }
-        );
-        assert_eq!(config.namespace, "ns");
-        assert!(config.leader_election);
-        assert_eq!(config.lease, LeaseTimes::default());
-        assert_eq!(config.attributes, DirectoryAttributes::default());
-        assert!(config.identity.contains('_'));
-    }
-
-    #[test]
-    fn run_is_the_default_command() {
-        let all = ["nfs-provisioner", "run"].into_iter().chain(REQUIRED).map(OsString::from);
-        let cli = Cli::try_parse_from(normalise(all)).unwrap();
-        assert_eq!(cli.arguments.run_args().config().unwrap().target, parse(&[]).unwrap().target);
-    }
-
-    #[rstest]
-    #[case(&["-v=4"])]
-    #[case(&["-v", "6"])]
-    #[case(&["--v=2", "-logtostderr", "-alsologtostderr=true"])]
-    #[case(&["-stderrthreshold=INFO", "-vmodule=a=1", "-log_dir", "/tmp", "--log_backtrace_at=f:1"])]
-    fn glog_flags_are_taken_with_one_or_two_dashes(#[case] flags: &[&str]) {
-        parse(flags).unwrap();
-    }
-
-    #[rstest]
-    #[case(&["--nfs-servr=x"], "--nfs-server")]
-    #[case(&["--leader-election=yes"], "ENABLE_LEADER_ELECTION")]
-    #[case(&["--nfs-default-mode=999"], "NFS_DEFAULT_MODE")]
-    #[case(&["--nfs-default-uid=4294967295"], "NFS_DEFAULT_UID")]
-    #[case(&["--leader-election-renew-deadline=20s"], "RENEW_DEADLINE")]
-    #[case(&["--leader-election-retry-period=2"], "RETRY_PERIOD")]
-    #[case(&["--mount-path=relative"], "--mount-path")]
-    #[case(&["--owner=../x"], "CLAIMCHECK_OWNER")]
-    #[case(&["--provision-workers=0"], "--provision-workers")]
-    fn a_wrong_flag_is_refused_by_name(#[case] flags: &[&str], #[case] named: &str) {
-        let error = parse(flags).unwrap_err();
-        assert!(error.contains(named), "{error}");
-    }
-
-    #[test]
-    fn the_direct_backend_takes_a_port() {
-        let config = parse(&["--nfs-port=20049"]).unwrap();
-        assert!(matches!(config.backend, BackendChoice::Mount { .. }));
-        let all = ["x", "--provisioner-name=p", "--nfs-server=s", "--nfs-path=/", "--backend=direct", "--nfs-port=20049"];
-        let cli = Cli::try_parse_from(all).unwrap();
-        let config = cli.arguments.run_args().config().unwrap();
-        assert_eq!(config.backend, BackendChoice::Direct { port: Some(20049) });
-    }
-
-    #[test]
-    fn owners_are_chowned_only_when_asked() {
-        let config = parse(&["--nfs-default-uid=1000", "--nfs-default-mode=0770"]).unwrap();
-        assert_eq!(config.attributes, DirectoryAttributes { mode: 0o770, uid: Some(1000), gid: None });
-    }
-}
+mod tests;

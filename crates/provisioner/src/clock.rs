@@ -42,12 +42,18 @@ pub struct Fenced;
 impl Fence {
     /// A fence that is closed until [`Fence::extend`].
     pub fn closed(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, deadline: Arc::new(AtomicU64::new(0)) }
+        Self {
+            clock,
+            deadline: Arc::new(AtomicU64::new(0)),
+        }
     }
 
     /// A fence that is always open: leader election is off.
     pub fn open(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, deadline: Arc::new(AtomicU64::new(u64::MAX)) }
+        Self {
+            clock,
+            deadline: Arc::new(AtomicU64::new(u64::MAX)),
+        }
     }
 
     /// Allows acting until `deadline` on the fence's clock.
@@ -68,7 +74,11 @@ impl Fence {
     pub fn check(&self) -> Result<(), Fenced> {
         let deadline = self.deadline.load(Ordering::SeqCst);
         let now = u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX);
-        if deadline == u64::MAX || now < deadline { Ok(()) } else { Err(Fenced) }
+        if deadline == u64::MAX || now < deadline {
+            Ok(())
+        } else {
+            Err(Fenced)
+        }
     }
 }
 

@@ -113,9 +113,21 @@ pub struct Right {
 
 impl fmt::Display for Right {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = if self.group.is_empty() { "core" } else { self.group };
-        let scope = if self.in_lock_namespace { "in the namespace of the lock" } else { "in the whole cluster" };
-        write!(formatter, "{} {} ({group}) {scope}", self.verb, self.resource)
+        let group = if self.group.is_empty() {
+            "core"
+        } else {
+            self.group
+        };
+        let scope = if self.in_lock_namespace {
+            "in the namespace of the lock"
+        } else {
+            "in the whole cluster"
+        };
+        write!(
+            formatter,
+            "{} {} ({group}) {scope}",
+            self.verb, self.resource
+        )
     }
 }
 
@@ -126,7 +138,11 @@ pub type Changes<K> = BoxStream<'static, Result<watcher::Event<K>, watcher::Erro
 #[async_trait]
 pub trait ClusterApi: Send + Sync + 'static {
     /// The claim as it stands now.
-    async fn get_claim(&self, namespace: &str, name: &str) -> ApiResult<Option<PersistentVolumeClaim>>;
+    async fn get_claim(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> ApiResult<Option<PersistentVolumeClaim>>;
 
     /// The volume as it stands now.
     async fn get_volume(&self, name: &str) -> ApiResult<Option<PersistentVolume>>;
@@ -138,7 +154,12 @@ pub trait ClusterApi: Send + Sync + 'static {
     async fn delete_volume(&self, name: &str, uid: &str) -> ApiResult<Deletion>;
 
     /// Replaces the finalizers of a volume, if it still is at `resource_version`; gone is no error.
-    async fn set_finalizers(&self, name: &str, resource_version: &str, finalizers: &[String]) -> ApiResult<()>;
+    async fn set_finalizers(
+        &self,
+        name: &str,
+        resource_version: &str,
+        finalizers: &[String],
+    ) -> ApiResult<()>;
 
     /// Stores an event.
     async fn create_event(&self, event: &Event) -> ApiResult<()>;

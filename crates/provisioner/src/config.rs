@@ -40,8 +40,16 @@ impl ConfigError {
         }
     }
 
-    pub(crate) fn invalid(setting: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
-        Self::Invalid { setting, value: value.to_string(), allowed: allowed.into() }
+    pub(crate) fn invalid(
+        setting: &'static str,
+        value: impl fmt::Display,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::Invalid {
+            setting,
+            value: value.to_string(),
+            allowed: allowed.into(),
+        }
     }
 }
 
@@ -60,15 +68,21 @@ impl ProvisionerName {
     pub fn new(text: impl Into<String>) -> Result<Self, ConfigError> {
         let text = text.into();
         if text.is_empty() {
-            return Err(ConfigError::Missing { setting: Self::SETTING });
+            return Err(ConfigError::Missing {
+                setting: Self::SETTING,
+            });
         }
         let allowed = "a qualified name such as `example.org/nfs`: letters, digits, `-`, `_`, `.`, \
                        at most 63 bytes after the slash and 253 before it";
-        let (prefix, name) = text.split_once('/').map_or((None, text.as_str()), |(prefix, name)| (Some(prefix), name));
+        let (prefix, name) = text
+            .split_once('/')
+            .map_or((None, text.as_str()), |(prefix, name)| (Some(prefix), name));
         let well_formed = |part: &str, longest: usize| {
             !part.is_empty()
                 && part.len() <= longest
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
                 && part.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && part.ends_with(|c: char| c.is_ascii_alphanumeric())
         };
@@ -109,14 +123,19 @@ impl ExportPath {
     /// [`ConfigError`] when it is empty, relative or holds `..`.
     pub fn new(text: &str) -> Result<Self, ConfigError> {
         if text.is_empty() {
-            return Err(ConfigError::Missing { setting: Self::SETTING });
+            return Err(ConfigError::Missing {
+                setting: Self::SETTING,
+            });
         }
         let allowed = "an absolute path without `..`, at most 1024 bytes";
         if !text.starts_with('/') || text.len() > MOUNT_PATH_MAX || text.contains('\0') {
             return Err(ConfigError::invalid(Self::SETTING, text, allowed));
         }
-        let parts: Vec<String> =
-            text.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect();
+        let parts: Vec<String> = text
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+            .map(str::to_owned)
+            .collect();
         if parts.iter().any(|part| part == "..") {
             return Err(ConfigError::invalid(Self::SETTING, text, allowed));
         }
@@ -134,7 +153,11 @@ impl ExportPath {
             text.push('/');
             text.push_str(component.as_str());
         }
-        if text.is_empty() { "/".to_owned() } else { text }
+        if text.is_empty() {
+            "/".to_owned()
+        } else {
+            text
+        }
     }
 
     /// The directory below the export that an absolute path on the server names, compared by
@@ -143,13 +166,18 @@ impl ExportPath {
         if !path.starts_with('/') {
             return None;
         }
-        let mut parts = path.split('/').filter(|part| !part.is_empty() && *part != ".");
+        let mut parts = path
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".");
         for own in &self.0 {
             if parts.next()? != own {
                 return None;
             }
         }
-        let components = parts.map(Component::new).collect::<Result<Vec<_>, _>>().ok()?;
+        let components = parts
+            .map(Component::new)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()?;
         (!components.is_empty()).then(|| RelativePath::from_components(components))
     }
 }
@@ -184,7 +212,11 @@ pub struct DirectoryAttributes {
 
 impl Default for DirectoryAttributes {
     fn default() -> Self {
-        Self { mode: 0o777, uid: None, gid: None }
+        Self {
+            mode: 0o777,
+            uid: None,
+            gid: None,
+        }
     }
 }
 
@@ -228,7 +260,11 @@ pub struct LeaseTimes {
 
 impl Default for LeaseTimes {
     fn default() -> Self {
-        Self { duration: Duration::from_secs(15), renew_deadline: Duration::from_secs(10), retry: Duration::from_secs(2) }
+        Self {
+            duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
     }
 }
 
@@ -238,12 +274,19 @@ impl LeaseTimes {
     /// # Errors
     /// [`ConfigError`] unless duration > renew deadline > retry > 0, in whole seconds for the first.
     pub fn validate(self) -> Result<Self, ConfigError> {
-        if self.duration > self.renew_deadline && self.renew_deadline > self.retry && !self.retry.is_zero() && self.duration.as_secs() > 0 {
+        if self.duration > self.renew_deadline
+            && self.renew_deadline > self.retry
+            && !self.retry.is_zero()
+            && self.duration.as_secs() > 0
+        {
             return Ok(self);
         }
         Err(ConfigError::invalid(
             "LEADER_ELECTION_LEASE_DURATION, _RENEW_DEADLINE and _RETRY_PERIOD",
-            format!("{:?}, {:?}, {:?}", self.duration, self.renew_deadline, self.retry),
+            format!(
+                "{:?}, {:?}, {:?}",
+                self.duration, self.renew_deadline, self.retry
+            ),
             "the duration must exceed the renew deadline, and that the retry period",
         ))
     }
@@ -262,7 +305,11 @@ pub struct Workers {
 
 impl Default for Workers {
     fn default() -> Self {
-        Self { provision: 16, delete: 8, removal: 4 }
+        Self {
+            provision: 16,
+            delete: 8,
+            removal: 4,
+        }
     }
 }
 
@@ -345,7 +392,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number = f64::from_str(&rest[..digits]).ok()?;
         rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let unit = match &rest[..end] {
             "ns" => 1e-9,
             "us" | "µs" | "μs" => 1e-6,
@@ -367,7 +416,9 @@ pub fn parse_mode(text: &str) -> Option<u32> {
     if digits.is_empty() || digits.starts_with('+') {
         return None;
     }
-    u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777)
+    u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777)
 }
 
 /// A numeric owner, `0` to `4294967294`: the largest number means "leave it" to chown(2).
@@ -379,121 +430,4 @@ pub fn parse_owner(text: &str) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case("/", "a", "/a")]
-    #[case("/export", "a", "/export/a")]
-    #[case("/export/", "a/b", "/export/a/b")]
-    #[case("//srv//nfs/./x/", "a", "/srv/nfs/x/a")]
-    fn a_volume_path_is_clean_and_maps_back(#[case] export: &str, #[case] directory: &str, #[case] path: &str) {
-        let export = ExportPath::new(export).unwrap();
-        let directory = RelativePath::parse(directory).unwrap();
-        assert_eq!(export.join(&directory), path);
-        assert_eq!(export.below(path), Some(directory));
-    }
-
-    #[rstest]
-    #[case("/export")]
-    #[case("/export/")]
-    #[case("/exporter/a")]
-    #[case("/other/a")]
-    #[case("/export/../a")]
-    #[case("export/a")]
-    #[case("/expor")]
-    fn what_is_not_below_the_export_is_not_ours(#[case] path: &str) {
-        assert_eq!(ExportPath::new("/export").unwrap().below(path), None);
-    }
-
-    #[rstest]
-    #[case("")]
-    #[case("export")]
-    #[case("/a/../b")]
-    fn a_bad_export_path_is_refused(#[case] path: &str) {
-        assert!(ExportPath::new(path).is_err());
-    }
-
-    #[test]
-    fn the_root_export_is_written_as_a_slash() {
-        assert_eq!(ExportPath::new("/").unwrap().to_string(), "/");
-        assert_eq!(ExportPath::new("/a/").unwrap().to_string(), "/a");
-    }
-
-    #[rstest]
-    #[case("westos.org/nfs", "westos.org-nfs")]
-    #[case("cluster.local/nfs-client", "cluster.local-nfs-client")]
-    #[case("plain", "plain")]
-    fn the_lock_is_named_after_the_provisioner(#[case] name: &str, #[case] lock: &str) {
-        assert_eq!(ProvisionerName::new(name).unwrap().lock_name(), lock);
-    }
-
-    #[rstest]
-    #[case("")]
-    #[case("a/b/c")]
-    #[case("/nfs")]
-    #[case("a/")]
-    #[case("a b/c")]
-    fn a_bad_provisioner_name_is_refused(#[case] name: &str) {
-        assert!(ProvisionerName::new(name).is_err());
-    }
-
-    #[rstest]
-    #[case("15s", Some(15_000))]
-    #[case("1m30s", Some(90_000))]
-    #[case("1.5h", Some(5_400_000))]
-    #[case("200ms", Some(200))]
-    #[case("0", Some(0))]
-    #[case("15", None)]
-    #[case("", None)]
-    #[case("s", None)]
-    #[case("1x", None)]
-    #[case("-1s", None)]
-    fn durations_have_go_syntax(#[case] text: &str, #[case] millis: Option<u64>) {
-        assert_eq!(parse_duration(text), millis.map(Duration::from_millis));
-    }
-
-    #[rstest]
-    #[case("true", Some(true))]
-    #[case("T", Some(true))]
-    #[case("0", Some(false))]
-    #[case("False", Some(false))]
-    #[case("yes", None)]
-    #[case("", None)]
-    #[case("tRUE", None)]
-    fn booleans_have_go_spellings(#[case] text: &str, #[case] value: Option<bool>) {
-        assert_eq!(parse_bool(text), value);
-    }
-
-    #[rstest]
-    #[case("0777", Some(0o777))]
-    #[case("2770", Some(0o2770))]
-    #[case("07777", Some(0o7777))]
-    #[case("10000", None)]
-    #[case("888", None)]
-    #[case("", None)]
-    #[case("+777", None)]
-    fn modes_are_octal(#[case] text: &str, #[case] mode: Option<u32>) {
-        assert_eq!(parse_mode(text), mode);
-    }
-
-    #[rstest]
-    #[case("0", Some(0))]
-    #[case("4294967294", Some(4_294_967_294))]
-    #[case("4294967295", None)]
-    #[case("-1", None)]
-    #[case("+1", None)]
-    fn owners_are_numbers(#[case] text: &str, #[case] id: Option<u32>) {
-        assert_eq!(parse_owner(text), id);
-    }
-
-    #[test]
-    fn lease_times_that_overlap_are_refused() {
-        let times = LeaseTimes::default();
-        assert_eq!(times.validate(), Ok(times));
-        assert!(LeaseTimes { renew_deadline: times.duration, ..times }.validate().is_err());
-        assert!(LeaseTimes { retry: times.renew_deadline, ..times }.validate().is_err());
-    }
-}
+mod tests;

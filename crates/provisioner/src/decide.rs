@@ -9,8 +9,8 @@ use kube::ResourceExt;
 use crate::class::{self, ClassParameters, ParameterError};
 use crate::config::{Target, UnknownParameters};
 use crate::constants::{
-    ARCHIVED_PREFIX, BLOCK, SELECTED_NODE, STORAGE_CLASS_BETA, STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA,
-    WAIT_FOR_FIRST_CONSUMER,
+    ARCHIVED_PREFIX, BLOCK, SELECTED_NODE, STORAGE_CLASS_BETA, STORAGE_PROVISIONER,
+    STORAGE_PROVISIONER_BETA, WAIT_FOR_FIRST_CONSUMER,
 };
 use crate::path::naming::{self, PathError};
 use crate::path::pattern::Values;
@@ -42,10 +42,14 @@ pub enum Refusal {
     #[error("block volumes are not supported")]
     Block,
     /// `spec.selector`: a new volume has no labels to match (volume-provisioning proposal, step 4).
-    #[error("spec.selector is not supported: a volume made for the claim has no labels to select by")]
+    #[error(
+        "spec.selector is not supported: a volume made for the claim has no labels to select by"
+    )]
     Selector,
     /// A claim or snapshot to copy.
-    #[error("the data source {kind} {name} is not supported: volumes of this provisioner start empty")]
+    #[error(
+        "the data source {kind} {name} is not supported: volumes of this provisioner start empty"
+    )]
     DataSource {
         /// Its kind.
         kind: String,
@@ -53,7 +57,9 @@ pub enum Refusal {
         name: String,
     },
     /// `spec.volumeAttributesClassName`.
-    #[error("spec.volumeAttributesClassName {0:?} is not supported: volumes of this provisioner have no attributes to set")]
+    #[error(
+        "spec.volumeAttributesClassName {0:?} is not supported: volumes of this provisioner have no attributes to set"
+    )]
     VolumeAttributesClass(String),
     /// The class has a parameter nobody can honour.
     #[error(transparent)]
@@ -93,7 +99,9 @@ pub enum Refusal {
         volume: String,
     },
     /// Another deployment on the same export has a record for the claim.
-    #[error("another deployment ({owner}) on this export has a record for the claim; it is left alone")]
+    #[error(
+        "another deployment ({owner}) on this export has a record for the claim; it is left alone"
+    )]
     OtherOwner {
         /// The other deployment's id.
         owner: String,
@@ -111,7 +119,10 @@ impl Refusal {
             | Self::VolumeAttributesClass(_)
             | Self::Parameter(_)
             | Self::Path { .. } => true,
-            Self::Overlap { .. } | Self::Existing { .. } | Self::VolumeTaken { .. } | Self::OtherOwner { .. } => false,
+            Self::Overlap { .. }
+            | Self::Existing { .. }
+            | Self::VolumeTaken { .. }
+            | Self::OtherOwner { .. } => false,
         }
     }
 }
@@ -129,9 +140,15 @@ pub fn class_name(claim: &PersistentVolumeClaim) -> Option<&str> {
 
 /// Whether a claim asks for this provisioner: the controller manager's annotation names it (stable
 /// key first, then beta) and so does the class, as far as it is known.
-pub fn is_our_claim(target: &Target, claim: &PersistentVolumeClaim, class: Option<&StorageClass>) -> bool {
+pub fn is_our_claim(
+    target: &Target,
+    claim: &PersistentVolumeClaim,
+    class: Option<&StorageClass>,
+) -> bool {
     let annotations = claim.annotations();
-    let asked = annotations.get(STORAGE_PROVISIONER).or_else(|| annotations.get(STORAGE_PROVISIONER_BETA));
+    let asked = annotations
+        .get(STORAGE_PROVISIONER)
+        .or_else(|| annotations.get(STORAGE_PROVISIONER_BETA));
     asked.is_some_and(|name| name == target.provisioner.as_str())
         && class.is_none_or(|class| class.provisioner == target.provisioner.as_str())
 }
@@ -139,18 +156,29 @@ pub fn is_our_claim(target: &Target, claim: &PersistentVolumeClaim, class: Optio
 /// What is to be done about a claim that [`is_our_claim`].
 ///
 /// Source: volume-provisioning proposal, steps 1 to 4; `PersistentVolumeClaimSpec` API doc.
-pub fn claim_decision(claim: &PersistentVolumeClaim, class: Option<&StorageClass>) -> ClaimDecision {
-    let Some(spec) = &claim.spec else { return ClaimDecision::Ignore("it has no spec") };
+pub fn claim_decision(
+    claim: &PersistentVolumeClaim,
+    class: Option<&StorageClass>,
+) -> ClaimDecision {
+    let Some(spec) = &claim.spec else {
+        return ClaimDecision::Ignore("it has no spec");
+    };
     if claim.metadata.deletion_timestamp.is_some() {
         return ClaimDecision::Ignore("it is being deleted");
     }
-    if spec.volume_name.as_ref().is_some_and(|name| !name.is_empty()) {
+    if spec
+        .volume_name
+        .as_ref()
+        .is_some_and(|name| !name.is_empty())
+    {
         return ClaimDecision::Ignore("it names a volume already");
     }
     if class_name(claim).is_none() {
         return ClaimDecision::Ignore("it asks for no class");
     }
-    let Some(class) = class else { return ClaimDecision::Wait("its class does not exist") };
+    let Some(class) = class else {
+        return ClaimDecision::Wait("its class does not exist");
+    };
     let waits = class.volume_binding_mode.as_deref() == Some(WAIT_FOR_FIRST_CONSUMER);
     let node = claim.annotations().get(SELECTED_NODE);
     if waits && node.is_none_or(String::is_empty) {
@@ -165,7 +193,11 @@ pub fn claim_decision(claim: &PersistentVolumeClaim, class: Option<&StorageClass
     if let Some(decision) = data_source(claim) {
         return decision;
     }
-    if let Some(name) = spec.volume_attributes_class_name.as_ref().filter(|name| !name.is_empty()) {
+    if let Some(name) = spec
+        .volume_attributes_class_name
+        .as_ref()
+        .filter(|name| !name.is_empty())
+    {
         return ClaimDecision::Refuse(Refusal::VolumeAttributesClass(name.clone()));
     }
     ClaimDecision::Provision
@@ -185,7 +217,10 @@ fn data_source(claim: &PersistentVolumeClaim) -> Option<ClaimDecision> {
         ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
     );
     if copied || spec.data_source_ref.is_none() {
-        return Some(ClaimDecision::Refuse(Refusal::DataSource { kind: kind.clone(), name: name.clone() }));
+        return Some(ClaimDecision::Refuse(Refusal::DataSource {
+            kind: kind.clone(),
+            name: name.clone(),
+        }));
     }
     Some(ClaimDecision::Populator(kind.clone()))
 }
@@ -205,7 +240,10 @@ pub fn volume_name(claim: &PersistentVolumeClaim) -> String {
 ///
 /// # Errors
 /// See [`class::parameters`].
-pub fn class_parameters(class: &StorageClass, unknown: UnknownParameters) -> Result<ClassParameters, Refusal> {
+pub fn class_parameters(
+    class: &StorageClass,
+    unknown: UnknownParameters,
+) -> Result<ClassParameters, Refusal> {
     Ok(class::parameters(class.parameters.as_ref(), unknown)?)
 }
 
@@ -235,13 +273,22 @@ pub fn directory(
     match naming::checked(&rendered, &target.export) {
         Ok(Some(path)) => Ok(path),
         Ok(None) => checked_default(target, usual()),
-        Err(error) => Err(Refusal::Path { pattern: pattern.as_str().to_owned(), error }),
+        Err(error) => Err(Refusal::Path {
+            pattern: pattern.as_str().to_owned(),
+            error,
+        }),
     }
 }
 
 fn checked_default(target: &Target, path: RelativePath) -> Result<RelativePath, Refusal> {
-    naming::check(&path, &target.export).map_err(|error| Refusal::Path { pattern: String::new(), error })?;
-    debug_assert!(path.leaf().is_some_and(|leaf| leaf.as_str().len() <= COMPONENT_MAX));
+    naming::check(&path, &target.export).map_err(|error| Refusal::Path {
+        pattern: String::new(),
+        error,
+    })?;
+    debug_assert!(
+        path.leaf()
+            .is_some_and(|leaf| leaf.as_str().len() <= COMPONENT_MAX)
+    );
     Ok(path)
 }
 
@@ -281,7 +328,7 @@ pub enum Placement {
 /// Whether a claim may have `directory`: nothing inside or around the directory of another volume,
 /// and the same one only where a deleted volume of the same namespace and name left it.
 ///
-/// Source: nfs-subdir #5 #169 #222; JuiceFS #540 #873.
+/// Source: nfs-subdir #5 #169 #222; `JuiceFS` #540 #873.
 ///
 /// # Errors
 /// [`Refusal::Overlap`] with the first volume in the way.
@@ -328,14 +375,24 @@ pub fn existing_directory(
     parameters: &ClassParameters,
     kept: Option<&Record>,
 ) -> Result<Origin, Refusal> {
-    let taken = |cause: &str| Refusal::Existing { directory: directory.clone(), cause: cause.to_owned() };
+    let taken = |cause: &str| Refusal::Existing {
+        directory: directory.clone(),
+        cause: cause.to_owned(),
+    };
     if let Some(record) = kept {
         return Ok(record.origin);
     }
-    if directory.leaf().is_some_and(|leaf| leaf.as_str().starts_with(ARCHIVED_PREFIX)) {
+    if directory
+        .leaf()
+        .is_some_and(|leaf| leaf.as_str().starts_with(ARCHIVED_PREFIX))
+    {
         return Err(taken("an archived directory is never used again"));
     }
-    if parameters.path_pattern.as_ref().is_some_and(crate::path::pattern::Pattern::is_steered_by_claim_metadata) {
+    if parameters
+        .path_pattern
+        .as_ref()
+        .is_some_and(crate::path::pattern::Pattern::is_steered_by_claim_metadata)
+    {
         return Err(taken(
             "the directory exists and was not made here; a pattern with labels or annotations of the claim may not \
              take it over",

@@ -1,8 +1,8 @@
 //! What can end the provisioner, and what each end means to whoever started it.
 
 use crate::backend::StorageError;
-use crate::cluster::ApiError;
 use crate::clock::Fenced;
+use crate::cluster::ApiError;
 use crate::config::ConfigError;
 use crate::decide::Refusal;
 

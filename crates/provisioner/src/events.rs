@@ -123,7 +123,11 @@ pub fn words(notice: &Notice, target: &Target) -> Words {
         Notice::DirectoryKept { path, cause } => ("Normal", "DirectoryKept", format!("{path} is kept: {cause}")),
         Notice::BecameLeader { identity } => ("Normal", "LeaderElection", format!("{identity} became leader")),
     };
-    Words { type_, reason, message }
+    Words {
+        type_,
+        reason,
+        message,
+    }
 }
 
 /// The reference of a claim for its events.
@@ -161,9 +165,19 @@ impl Recorder {
     /// Tells an event. Never waits; drops it with a warning when too many are waiting.
     pub fn tell(&self, object: ObjectReference, words: Words) {
         if words.type_ == "Warning" {
-            tracing::warn!(object = object.name, reason = words.reason, "{}", words.message);
+            tracing::warn!(
+                object = object.name,
+                reason = words.reason,
+                "{}",
+                words.message
+            );
         } else {
-            tracing::debug!(object = object.name, reason = words.reason, "{}", words.message);
+            tracing::debug!(
+                object = object.name,
+                reason = words.reason,
+                "{}",
+                words.message
+            );
         }
         if let Err(error) = self.queue.try_send((object, words)) {
             tracing::warn!("dropped an event: {error}");
@@ -203,7 +217,15 @@ struct Known {
 /// A recorder and its writer. `component` is `<provisioner>_<identity>`.
 pub fn channel(cluster: Arc<dyn ClusterApi>, component: String) -> (Recorder, Writer) {
     let (sender, queue) = mpsc::channel(QUEUE);
-    (Recorder { queue: sender }, Writer { queue, cluster, component, known: HashMap::new() })
+    (
+        Recorder { queue: sender },
+        Writer {
+            queue,
+            cluster,
+            component,
+            known: HashMap::new(),
+        },
+    )
 }
 
 impl Writer {
@@ -223,7 +245,11 @@ impl Writer {
     }
 
     async fn write(&mut self, object: ObjectReference, words: Words, rights: EventRights) {
-        let key = Key { uid: object.uid.clone(), name: object.name.clone(), words: words.clone() };
+        let key = Key {
+            uid: object.uid.clone(),
+            name: object.name.clone(),
+            words: words.clone(),
+        };
         let now = Instant::now();
         if let Some(known) = self.known.get_mut(&key) {
             known.event.count = Some(known.event.count.unwrap_or(1).saturating_add(1));
@@ -248,7 +274,13 @@ impl Writer {
         match self.cluster.create_event(&event).await {
             Ok(()) => {
                 self.forget_old(now);
-                self.known.insert(key, Known { event, written: now });
+                self.known.insert(
+                    key,
+                    Known {
+                        event,
+                        written: now,
+                    },
+                );
             }
             Err(error) => tracing::warn!(cause = error.cause.category(), "failed to {error}"),
         }
@@ -256,7 +288,8 @@ impl Writer {
 
     fn forget_old(&mut self, now: Instant) {
         if self.known.len() >= REMEMBERED {
-            self.known.retain(|_, known| now.duration_since(known.written) < COUNT_INTERVAL);
+            self.known
+                .retain(|_, known| now.duration_since(known.written) < COUNT_INTERVAL);
         }
         if self.known.len() >= REMEMBERED {
             self.known.clear();
@@ -265,7 +298,10 @@ impl Writer {
 
     fn event(&self, object: ObjectReference, words: Words) -> Event {
         // Events about objects without a namespace live in `default`.
-        let namespace = object.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let namespace = object
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned());
         let mut name = object.name.clone().unwrap_or_default();
         let random = uuid::Uuid::new_v4().simple().to_string();
         // 253 bytes for the whole name.
@@ -283,7 +319,10 @@ impl Writer {
             reason: Some(words.reason.to_owned()),
             message: Some(message),
             type_: Some(words.type_.to_owned()),
-            source: Some(EventSource { component: Some(self.component.clone()), host: None }),
+            source: Some(EventSource {
+                component: Some(self.component.clone()),
+                host: None,
+            }),
             reporting_component: Some(self.component.clone()),
             first_timestamp: time.clone(),
             last_timestamp: time,
@@ -304,7 +343,12 @@ mod tests {
     #[case(Notice::Provisioning { claim: "ns/c".into() }, "Normal", "Provisioning", "External provisioner is provisioning volume for claim \"ns/c\"")]
     #[case(Notice::ProvisioningSucceeded { volume: "pvc-1".into() }, "Normal", "ProvisioningSucceeded", "Successfully provisioned volume pvc-1")]
     #[case(Notice::ProvisioningFailed { class: "c".into(), cause: "why".into() }, "Warning", "ProvisioningFailed", "failed to provision volume with StorageClass \"c\": why")]
-    #[case(Notice::BlockUnsupported, "Warning", "ProvisioningFailed", "a.b/nfs does not support block volume provisioning")]
+    #[case(
+        Notice::BlockUnsupported,
+        "Warning",
+        "ProvisioningFailed",
+        "a.b/nfs does not support block volume provisioning"
+    )]
     #[case(Notice::DeleteFailed { cause: "why".into() }, "Warning", "VolumeFailedDelete", "why")]
     #[case(Notice::BecameLeader { identity: "me".into() }, "Normal", "LeaderElection", "me became leader")]
     fn the_words_are_those_of_the_library(
@@ -319,6 +363,9 @@ mod tests {
             export: ExportPath::new("/").unwrap(),
         };
         let words = words(&notice, &target);
-        assert_eq!((words.type_, words.reason, words.message.as_str()), (type_, reason, message));
+        assert_eq!(
+            (words.type_, words.reason, words.message.as_str()),
+            (type_, reason, message)
+        );
     }
 }

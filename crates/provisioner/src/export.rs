@@ -84,7 +84,11 @@ pub(crate) async fn read_id(storage: &Storage) -> Result<Option<String>, StepErr
 ///
 /// # Errors
 /// [`StepError::Export`] for the wrong export, [`StepError::Storage`] when it cannot be used.
-pub async fn prepare(storage: &Storage, owner: &str, known: Option<&str>) -> Result<Export, StepError> {
+pub async fn prepare(
+    storage: &Storage,
+    owner: &str,
+    known: Option<&str>,
+) -> Result<Export, StepError> {
     let root = storage
         .stat(&RelativePath::root())
         .await?
@@ -108,15 +112,24 @@ pub async fn prepare(storage: &Storage, owner: &str, known: Option<&str>) -> Res
             make_id(storage).await?
         }
     };
-    for path in [state().join(fixed(owner)), in_owner(owner, "records"), in_owner(owner, "trash")] {
+    for path in [
+        state().join(fixed(owner)),
+        in_owner(owner, "records"),
+        in_owner(owner, "trash"),
+    ] {
         if storage.stat(&path).await?.is_none() {
             storage.ensure_directory(&path, STATE_MODE).await?;
         }
     }
     let probe = in_owner(owner, "probe");
-    storage.write_file(&probe, b"written to see that it can be\n").await?;
+    storage
+        .write_file(&probe, b"written to see that it can be\n")
+        .await?;
     storage.remove_file(&probe).await?;
-    Ok(Export { id, root: root.identity.fsid })
+    Ok(Export {
+        id,
+        root: root.identity.fsid,
+    })
 }
 
 /// Makes the id by renaming a directory that holds it to a name nobody has: of several processes
@@ -129,14 +142,19 @@ async fn make_id(storage: &Storage) -> Result<String, StepError> {
         let id = uuid::Uuid::new_v4().to_string();
         let draft = state().join(fixed(&format!("new-{id}")));
         storage.make_directory(&draft, STATE_MODE).await?;
-        storage.write_file(&draft.join(fixed("id")), format!("{id}\n").as_bytes()).await?;
+        storage
+            .write_file(&draft.join(fixed("id")), format!("{id}\n").as_bytes())
+            .await?;
         match storage.rename_directory(&draft, &id_directory()).await {
             Ok(()) => return Ok(id),
             Err(error) => {
                 // Whatever happened, reading tells: at the next turn, or just below.
                 storage.remove_file(&draft.join(fixed("id"))).await.ok();
                 storage.remove_directory(&draft).await.ok();
-                if !matches!(cause(&error), Some(Cause::AlreadyExists | Cause::NotEmpty | Cause::NotFound)) {
+                if !matches!(
+                    cause(&error),
+                    Some(Cause::AlreadyExists | Cause::NotEmpty | Cause::NotFound)
+                ) {
                     return match read_id(storage).await? {
                         Some(id) => Ok(id),
                         None => Err(error),
@@ -150,7 +168,9 @@ async fn make_id(storage: &Storage) -> Result<String, StepError> {
             storage.remove_directory(&id_directory()).await.ok();
         }
     }
-    Err(StepError::Export(format!("its id could not be made in {ATTEMPTS} attempts")))
+    Err(StepError::Export(format!(
+        "its id could not be made in {ATTEMPTS} attempts"
+    )))
 }
 
 /// Confirms before a destructive step that the export is still the one found at start.
@@ -160,8 +180,12 @@ async fn make_id(storage: &Storage) -> Result<String, StepError> {
 pub(crate) async fn confirm(storage: &Storage, id: &str) -> Result<(), StepError> {
     match read_id(storage).await? {
         Some(found) if found == id => Ok(()),
-        Some(found) => Err(StepError::Export(format!("its id is {found}, it was {id} at start"))),
-        None => Err(StepError::Export(format!("its id is gone, it was {id} at start; is it still mounted?"))),
+        Some(found) => Err(StepError::Export(format!(
+            "its id is {found}, it was {id} at start"
+        ))),
+        None => Err(StepError::Export(format!(
+            "its id is gone, it was {id} at start; is it still mounted?"
+        ))),
     }
 }
 
@@ -171,7 +195,10 @@ pub(crate) async fn confirm(storage: &Storage, id: &str) -> Result<(), StepError
 /// # Errors
 /// [`StepError::Storage`] when a directory cannot be listed.
 pub async fn load(storage: &Storage, owner: &str) -> Result<Found, StepError> {
-    let mut found = Found { own: read_records(storage, owner).await?, foreign: Vec::new() };
+    let mut found = Found {
+        own: read_records(storage, owner).await?,
+        foreign: Vec::new(),
+    };
     found.foreign = load_foreign(storage, owner).await?;
     Ok(found)
 }
@@ -180,7 +207,10 @@ pub async fn load(storage: &Storage, owner: &str) -> Result<Found, StepError> {
 ///
 /// # Errors
 /// [`StepError::Storage`] when a directory cannot be listed.
-pub async fn load_foreign(storage: &Storage, owner: &str) -> Result<Vec<(String, Record)>, StepError> {
+pub async fn load_foreign(
+    storage: &Storage,
+    owner: &str,
+) -> Result<Vec<(String, Record)>, StepError> {
     let mut foreign = Vec::new();
     for entry in storage.list(&state()).await? {
         let other = entry.stat.kind == Kind::Directory
@@ -189,7 +219,11 @@ pub async fn load_foreign(storage: &Storage, owner: &str) -> Result<Vec<(String,
             && !entry.name.starts_with("new-");
         if other && Component::new(entry.name.as_str()).is_ok() {
             let records = read_records(storage, &entry.name).await?;
-            foreign.extend(records.into_iter().map(|record| (entry.name.clone(), record)));
+            foreign.extend(
+                records
+                    .into_iter()
+                    .map(|record| (entry.name.clone(), record)),
+            );
         }
     }
     Ok(foreign)
@@ -202,12 +236,18 @@ async fn read_records(storage: &Storage, owner: &str) -> Result<Vec<Record>, Ste
         Err(error) if error.cause == Cause::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let names = entries.into_iter().filter(|entry| entry.stat.kind == Kind::File && !is_temporary(&entry.name));
+    let names = entries
+        .into_iter()
+        .filter(|entry| entry.stat.kind == Kind::File && !is_temporary(&entry.name));
     futures::stream::iter(names.map(|entry| {
         let directory = directory.clone();
         async move {
-            let Ok(component) = Component::new(entry.name.as_str()) else { return Ok(None) };
-            let Some(bytes) = storage.read_file(&directory.join(component)).await? else { return Ok(None) };
+            let Ok(component) = Component::new(entry.name.as_str()) else {
+                return Ok(None);
+            };
+            let Some(bytes) = storage.read_file(&directory.join(component)).await? else {
+                return Ok(None);
+            };
             match Record::from_bytes(&entry.name, &bytes) {
                 Ok(record) => Ok(Some(record)),
                 Err(error) => {

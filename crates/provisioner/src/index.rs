@@ -55,8 +55,12 @@ impl Index {
     /// Replaces what is known of other deployments.
     pub fn load_foreign(&self, records: Vec<(String, Record)>) {
         let mut inner = self.lock();
-        let old: Vec<Holder> =
-            inner.held.keys().filter(|holder| matches!(holder, Holder::Foreign(..))).cloned().collect();
+        let old: Vec<Holder> = inner
+            .held
+            .keys()
+            .filter(|holder| matches!(holder, Holder::Foreign(..)))
+            .cloned()
+            .collect();
         for holder in old {
             inner.drop_holder(&holder);
         }
@@ -77,7 +81,9 @@ impl Index {
     pub fn of_claim(&self, uid: &str) -> Vec<Record> {
         let inner = self.lock();
         let volumes = inner.by_claim.get(uid).into_iter().flatten();
-        volumes.filter_map(|volume| inner.own.get(volume).cloned()).collect()
+        volumes
+            .filter_map(|volume| inner.own.get(volume).cloned())
+            .collect()
     }
 
     /// Every record of this deployment.
@@ -88,7 +94,11 @@ impl Index {
     /// The deployment that has a record for a claim, if it is another one.
     pub fn foreign_owner_of(&self, uid: &str) -> Option<String> {
         let inner = self.lock();
-        inner.foreign.iter().find(|(_, record)| record.claim.uid == uid).map(|((owner, _), _)| owner.clone())
+        inner
+            .foreign
+            .iter()
+            .find(|(_, record)| record.claim.uid == uid)
+            .map(|((owner, _), _)| owner.clone())
     }
 
     /// Takes a record that was written.
@@ -130,13 +140,23 @@ impl Index {
 
     /// The volume, other than `except`, whose recorded directory has this identity: it is the same
     /// one under another name (a link, a server that folds case).
-    pub fn identified(&self, except: &str, identity: &DirectoryIdentity) -> Option<(String, RelativePath)> {
+    pub fn identified(
+        &self,
+        except: &str,
+        identity: &DirectoryIdentity,
+    ) -> Option<(String, RelativePath)> {
         let inner = self.lock();
         let holders = inner.by_file.get(&identity.fileid)?;
-        holders.iter().filter(|holder| holder.volume() != except).find_map(|holder| {
-            let record = inner.record_of(holder)?;
-            record.identity?.matches(identity).then(|| (record.volume.clone(), record.directory.clone()))
-        })
+        holders
+            .iter()
+            .filter(|holder| holder.volume() != except)
+            .find_map(|holder| {
+                let record = inner.record_of(holder)?;
+                record
+                    .identity?
+                    .matches(identity)
+                    .then(|| (record.volume.clone(), record.directory.clone()))
+            })
     }
 
     /// Every directory that lies around a volume's: the parents of all of them.
@@ -172,8 +192,15 @@ impl Index {
 
 impl Inner {
     fn set_own(&mut self, record: Record) {
-        self.hold(Holder::Own(record.volume.clone()), &record.directory, record.identity);
-        self.by_claim.entry(record.claim.uid.clone()).or_default().insert(record.volume.clone());
+        self.hold(
+            Holder::Own(record.volume.clone()),
+            &record.directory,
+            record.identity,
+        );
+        self.by_claim
+            .entry(record.claim.uid.clone())
+            .or_default()
+            .insert(record.volume.clone());
         self.own.insert(record.volume.clone(), record);
     }
 
@@ -185,28 +212,46 @@ impl Inner {
         }
     }
 
-    fn hold(&mut self, holder: Holder, directory: &RelativePath, identity: Option<DirectoryIdentity>) {
+    fn hold(
+        &mut self,
+        holder: Holder,
+        directory: &RelativePath,
+        identity: Option<DirectoryIdentity>,
+    ) {
         self.drop_holder(&holder);
-        self.by_directory.entry(directory.clone()).or_default().insert(holder.clone());
+        self.by_directory
+            .entry(directory.clone())
+            .or_default()
+            .insert(holder.clone());
         if let Some(identity) = identity {
-            self.by_file.entry(identity.fileid).or_default().insert(holder.clone());
+            self.by_file
+                .entry(identity.fileid)
+                .or_default()
+                .insert(holder.clone());
         }
         self.held.insert(holder, directory.clone());
     }
 
     fn drop_holder(&mut self, holder: &Holder) {
-        let Some(directory) = self.held.remove(holder) else { return };
+        let Some(directory) = self.held.remove(holder) else {
+            return;
+        };
         if let Some(holders) = self.by_directory.get_mut(&directory) {
             holders.remove(holder);
             if holders.is_empty() {
                 self.by_directory.remove(&directory);
             }
         }
-        let file = self.record_of(holder).and_then(|record| record.identity).map(|identity| identity.fileid);
+        let file = self
+            .record_of(holder)
+            .and_then(|record| record.identity)
+            .map(|identity| identity.fileid);
         if let Some(holders) = file.and_then(|file| self.by_file.get_mut(&file)) {
             holders.remove(holder);
         }
-        if let Some(file) = file.filter(|file| self.by_file.get(file).is_some_and(BTreeSet::is_empty)) {
+        if let Some(file) =
+            file.filter(|file| self.by_file.get(file).is_some_and(BTreeSet::is_empty))
+        {
             self.by_file.remove(&file);
         }
     }
@@ -224,7 +269,12 @@ impl Inner {
                     Holder::Own(volume) => self.own.get(volume).cloned(),
                     Holder::Foreign(..) | Holder::Volume(_) => None,
                 };
-                found.push(Neighbour { relation, volume: holder.volume().to_owned(), directory: path.clone(), record });
+                found.push(Neighbour {
+                    relation,
+                    volume: holder.volume().to_owned(),
+                    directory: path.clone(),
+                    record,
+                });
             }
         };
         let mut parent = directory.parent();
@@ -235,8 +285,16 @@ impl Inner {
             parent = path.parent();
         }
         // Components compare one by one, so everything below a directory follows it at once.
-        for (path, holders) in self.by_directory.range(directory.clone()..).take_while(|(path, _)| directory.contains(path)) {
-            let relation = if path == directory { Relation::Same } else { Relation::Around };
+        for (path, holders) in self
+            .by_directory
+            .range(directory.clone()..)
+            .take_while(|(path, _)| directory.contains(path))
+        {
+            let relation = if path == directory {
+                Relation::Same
+            } else {
+                Relation::Around
+            };
             add(relation, path, holders);
         }
         found
@@ -258,7 +316,11 @@ mod tests {
         let mut seen = Vec::new();
         let refused = Refusal::Block;
         let result = index.reserve(volume, &path(directory), |neighbours| {
-            seen.extend(neighbours.into_iter().map(|neighbour| (neighbour.relation, neighbour.volume)));
+            seen.extend(
+                neighbours
+                    .into_iter()
+                    .map(|neighbour| (neighbour.relation, neighbour.volume)),
+            );
             Err(refused.clone())
         });
         assert_eq!(result, Err(refused), "nothing is reserved");
@@ -273,20 +335,35 @@ mod tests {
     #[case("a/bc", &[])]
     #[case("a/a", &[])]
     #[case("b", &[])]
-    fn neighbours_are_found_by_component(#[case] directory: &str, #[case] expected: &[(Relation, &str)]) {
+    fn neighbours_are_found_by_component(
+        #[case] directory: &str,
+        #[case] expected: &[(Relation, &str)],
+    ) {
         let index = Index::default();
         index.set(example());
         index.set_volume("pvc-1", Some(&path("a/b")));
-        let expected: Vec<_> = expected.iter().map(|(relation, volume)| (*relation, (*volume).to_owned())).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(relation, volume)| (*relation, (*volume).to_owned()))
+            .collect();
         assert_eq!(relations(&index, "pvc-2", directory), expected);
-        assert_eq!(relations(&index, "pvc-1", directory), [], "a volume is no neighbour of itself");
+        assert_eq!(
+            relations(&index, "pvc-1", directory),
+            [],
+            "a volume is no neighbour of itself"
+        );
     }
 
     #[test]
     fn of_two_reservations_the_second_sees_the_first_until_it_is_dropped() {
         let index = Index::default();
-        index.reserve("one", &path("x"), |_| Ok(Placement::Free)).unwrap();
-        assert_eq!(relations(&index, "two", "x/y"), [(Relation::Inside, "one".to_owned())]);
+        index
+            .reserve("one", &path("x"), |_| Ok(Placement::Free))
+            .unwrap();
+        assert_eq!(
+            relations(&index, "two", "x/y"),
+            [(Relation::Inside, "one".to_owned())]
+        );
         index.remove("one");
         assert_eq!(relations(&index, "two", "x/y"), []);
     }
@@ -296,8 +373,14 @@ mod tests {
         let index = Index::default();
         index.set_volume("static", Some(&path("s")));
         index.load_foreign(vec![("other".to_owned(), example())]);
-        assert_eq!(relations(&index, "new", "s"), [(Relation::Same, "static".to_owned())]);
-        assert_eq!(relations(&index, "new", "a"), [(Relation::Around, "pvc-1".to_owned())]);
+        assert_eq!(
+            relations(&index, "new", "s"),
+            [(Relation::Same, "static".to_owned())]
+        );
+        assert_eq!(
+            relations(&index, "new", "a"),
+            [(Relation::Around, "pvc-1".to_owned())]
+        );
         assert_eq!(index.foreign_owner_of("1").as_deref(), Some("other"));
         index.set_volume("static", None);
         index.load_foreign(Vec::new());
@@ -312,9 +395,16 @@ mod tests {
         let record = example();
         let identity = record.identity.unwrap();
         index.set(record);
-        assert_eq!(index.identified("new", &identity), Some(("pvc-1".to_owned(), path("a/b"))));
+        assert_eq!(
+            index.identified("new", &identity),
+            Some(("pvc-1".to_owned(), path("a/b")))
+        );
         assert_eq!(index.identified("pvc-1", &identity), None);
-        index.set(Record { identity: None, state: State::Intent, ..example() });
+        index.set(Record {
+            identity: None,
+            state: State::Intent,
+            ..example()
+        });
         assert_eq!(index.identified("new", &identity), None);
         index.set(example());
         index.remove("pvc-1");

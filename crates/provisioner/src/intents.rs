@@ -42,10 +42,23 @@ pub type Slot = Option<OwnedSemaphorePermit>;
 
 impl Share {
     /// Wraps an export that [`export::prepare`] made ready.
-    pub fn new(storage: Storage, index: Arc<Index>, rules: Arc<dyn Rules>, scope: Scope, config: &Config) -> Self {
+    pub fn new(
+        storage: Storage,
+        index: Arc<Index>,
+        rules: Arc<dyn Rules>,
+        scope: Scope,
+        config: &Config,
+    ) -> Self {
         let attributes = rules.attributes(config.attributes);
         let removals = Arc::new(Semaphore::new(config.workers.removal));
-        Self { storage, index, rules, scope, removals, attributes }
+        Self {
+            storage,
+            index,
+            rules,
+            scope,
+            removals,
+            attributes,
+        }
     }
 
     /// Who and where we are.
@@ -63,7 +76,9 @@ impl Share {
     /// # Errors
     /// [`StepError`] when the record cannot be written.
     pub async fn saved(&self, volume: &str, reclaim_policy: Option<&str>) -> Result<(), StepError> {
-        let Some(mut record) = self.index.record(volume) else { return Ok(()) };
+        let Some(mut record) = self.index.record(volume) else {
+            return Ok(());
+        };
         if record.state == State::Saved && record.reclaim_policy.as_deref() == reclaim_policy {
             return Ok(());
         }
@@ -78,7 +93,9 @@ impl Share {
     /// # Errors
     /// [`StepError`] when the record cannot be written.
     pub async fn note_policy(&self, volume: &str, reclaim_policy: &str) -> Result<(), StepError> {
-        let Some(mut record) = self.index.record(volume) else { return Ok(()) };
+        let Some(mut record) = self.index.record(volume) else {
+            return Ok(());
+        };
         if record.reclaim_policy.as_deref() == Some(reclaim_policy) {
             return Ok(());
         }
@@ -94,7 +111,9 @@ impl Share {
     }
 
     async fn forget(&self, volume: &str) -> Result<(), StepError> {
-        self.storage.remove_file(&export::record_path(&self.scope.owner, volume)).await?;
+        self.storage
+            .remove_file(&export::record_path(&self.scope.owner, volume))
+            .await?;
         self.index.remove(volume);
         Ok(())
     }

@@ -48,23 +48,41 @@ struct Sight {
 
 /// When a lease seen unchanged since `since` may be taken.
 fn expiry(lease: &Lease, since: Duration, own: Duration) -> Duration {
-    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
-    let duration = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(own, Duration::from_secs);
+    let seconds = lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.lease_duration_seconds);
+    let duration = seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(own, Duration::from_secs);
     since.saturating_add(duration)
 }
 
 fn holder(lease: &Lease) -> Option<&str> {
-    lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+    lease
+        .spec
+        .as_ref()?
+        .holder_identity
+        .as_deref()
+        .filter(|holder| !holder.is_empty())
 }
 
 /// How often the lock has changed hands.
 pub fn transitions(lease: &Lease) -> i32 {
-    lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or(0)
+    lease
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.lease_transitions)
+        .unwrap_or(0)
 }
 
 /// The deployment's id, kept on the lock.
 pub fn owner(lease: &Lease) -> Option<String> {
-    lease.annotations().get(OWNER).filter(|owner| !owner.is_empty()).cloned()
+    lease
+        .annotations()
+        .get(OWNER)
+        .filter(|owner| !owner.is_empty())
+        .cloned()
 }
 
 /// The reference of the lock for its event.
@@ -125,9 +143,16 @@ impl Lock {
         {
             let expires = expiry(&lease, since, self.times.duration);
             if now < expires {
-                return Ok(Attempt::Foreign { holder: holder.to_owned(), expires });
+                return Ok(Attempt::Foreign {
+                    holder: holder.to_owned(),
+                    expires,
+                });
             }
-            tracing::info!(holder, lease = self.lease_name(), "the lock was not renewed in time: taking it");
+            tracing::info!(
+                holder,
+                lease = self.lease_name(),
+                "the lock was not renewed in time: taking it"
+            );
         }
         let taken = self.taken(&lease);
         self.settle(now, self.cluster.update_lease(&taken).await)
@@ -136,10 +161,13 @@ impl Lock {
     fn settle(&self, now: Duration, written: Result<Lease, ApiError>) -> Result<Attempt, ApiError> {
         match written {
             Ok(lease) => {
-                self.fence.extend(now.saturating_add(self.times.renew_deadline));
+                self.fence
+                    .extend(now.saturating_add(self.times.renew_deadline));
                 Ok(Attempt::Held(Box::new(lease)))
             }
-            Err(error) if matches!(error.cause, ApiCause::Conflict | ApiCause::AlreadyExists) => Ok(Attempt::Raced),
+            Err(error) if matches!(error.cause, ApiCause::Conflict | ApiCause::AlreadyExists) => {
+                Ok(Attempt::Raced)
+            }
             Err(error) => Err(error),
         }
     }
@@ -157,18 +185,23 @@ impl Lock {
                 () = tokio::time::sleep(self.times.retry) => {}
             }
             let now = self.clock.now();
-            let left = renewed.saturating_add(self.times.renew_deadline).saturating_sub(now);
+            let left = renewed
+                .saturating_add(self.times.renew_deadline)
+                .saturating_sub(now);
             if left.is_zero() {
                 return Err(self.lost("it was not renewed before its deadline"));
             }
             match tokio::time::timeout(left, self.renew(&lease)).await {
                 Ok(Ok(Some(updated))) => {
                     renewed = now;
-                    self.fence.extend(now.saturating_add(self.times.renew_deadline));
+                    self.fence
+                        .extend(now.saturating_add(self.times.renew_deadline));
                     lease = updated;
                 }
                 Ok(Ok(None)) => return Err(self.lost("somebody else holds it")),
-                Ok(Err(error)) => tracing::warn!(cause = error.cause.category(), "failed to {error}"),
+                Ok(Err(error)) => {
+                    tracing::warn!(cause = error.cause.category(), "failed to {error}");
+                }
                 Err(_) => return Err(self.lost("it was not renewed before its deadline")),
             }
         }
@@ -183,7 +216,9 @@ impl Lock {
             Ok(updated) => Ok(Some(updated)),
             Err(error) if error.cause == ApiCause::Conflict => {
                 // An annotation may have been edited, or an answer of ours was lost.
-                let Some(found) = self.cluster.get_lease(&self.namespace, &self.name).await? else { return Ok(None) };
+                let Some(found) = self.cluster.get_lease(&self.namespace, &self.name).await? else {
+                    return Ok(None);
+                };
                 if holder(&found) != Some(self.identity.as_str()) {
                     return Ok(None);
                 }
@@ -194,7 +229,10 @@ impl Lock {
             Err(error) if error.cause == ApiCause::NotFound => {
                 // Deleted under us. Whoever makes it first has it.
                 let mut again = self.fresh();
-                again.metadata.annotations.clone_from(&lease.metadata.annotations);
+                again
+                    .metadata
+                    .annotations
+                    .clone_from(&lease.metadata.annotations);
                 match self.cluster.create_lease(&again).await {
                     Ok(created) => Ok(Some(created)),
                     Err(error) if error.cause == ApiCause::AlreadyExists => Ok(None),
@@ -215,7 +253,10 @@ impl Lock {
         spec.renew_time = Some(MicroTime(Timestamp::now()));
         match self.cluster.update_lease(&next).await {
             Ok(_) => tracing::info!(lease = self.lease_name(), "released the lock"),
-            Err(error) => tracing::warn!(cause = error.cause.category(), "failed to {error}; it expires by itself"),
+            Err(error) => tracing::warn!(
+                cause = error.cause.category(),
+                "failed to {error}; it expires by itself"
+            ),
         }
     }
 
@@ -228,7 +269,8 @@ impl Lock {
             return Ok(lease);
         }
         let mut next = lease;
-        next.annotations_mut().insert(OWNER.to_owned(), id.to_owned());
+        next.annotations_mut()
+            .insert(OWNER.to_owned(), id.to_owned());
         self.cluster.update_lease(&next).await
     }
 
@@ -243,9 +285,11 @@ impl Lock {
         let mut lease = self.fresh();
         lease.spec = None;
         match self.cluster.create_lease(&lease).await {
-            Err(error) if error.cause == ApiCause::AlreadyExists => {
-                self.cluster.get_lease(&self.namespace, &self.name).await?.ok_or(error)
-            }
+            Err(error) if error.cause == ApiCause::AlreadyExists => self
+                .cluster
+                .get_lease(&self.namespace, &self.name)
+                .await?
+                .ok_or(error),
             other => other,
         }
     }
@@ -257,7 +301,10 @@ impl Lock {
 
     fn lost(&self, cause: &str) -> Error {
         self.fence.close();
-        Error::LeaseLost { lease: self.lease_name(), cause: cause.to_owned() }
+        Error::LeaseLost {
+            lease: self.lease_name(),
+            cause: cause.to_owned(),
+        }
     }
 
     fn fresh(&self) -> Lease {

@@ -53,7 +53,10 @@ impl Component {
         if text.len() > COMPONENT_MAX {
             return Err(ComponentError::TooLong);
         }
-        if text.chars().any(|c| c == '/' || c == '\\' || c.is_control()) {
+        if text
+            .chars()
+            .any(|c| c == '/' || c == '\\' || c.is_control())
+        {
             return Err(ComponentError::Character);
         }
         if text.trim() != text {

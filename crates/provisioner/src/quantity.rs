@@ -10,7 +10,9 @@ pub(crate) fn is_more(left: &str, right: &str) -> bool {
 
 /// The value in thousandths.
 fn parse(text: &str) -> Option<i128> {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-')))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     // Decimal fractions beyond nine places do not occur in sizes.
@@ -35,7 +37,11 @@ fn parse(text: &str) -> Option<i128> {
             let exponent: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
             let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
             let thousandths = nanos.checked_mul(1000)?;
-            if exponent < 0 { thousandths / power } else { thousandths.checked_mul(power)? }
+            if exponent < 0 {
+                thousandths / power
+            } else {
+                thousandths.checked_mul(power)?
+            }
         }
     };
     Some(scaled)

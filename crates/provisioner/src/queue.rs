@@ -63,7 +63,11 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
                 return;
             }
             let at = Instant::now() + delay;
-            if state.due.get(&key).is_some_and(|(earlier, _)| *earlier <= at) {
+            if state
+                .due
+                .get(&key)
+                .is_some_and(|(earlier, _)| *earlier <= at)
+            {
                 return;
             }
             state.cancel_delay(&key);
@@ -165,7 +169,9 @@ mod tests {
     use super::*;
 
     async fn nothing_comes(queue: &WorkQueue<&'static str>) -> bool {
-        tokio::time::timeout(Duration::from_millis(1), queue.next()).await.is_err()
+        tokio::time::timeout(Duration::from_millis(1), queue.next())
+            .await
+            .is_err()
     }
 
     #[tokio::test(start_paused = true)]
@@ -193,7 +199,7 @@ mod tests {
         assert_eq!(queue.next().await, "slow");
         assert_eq!(start.elapsed().as_secs(), 10);
         queue.done(&"slow");
-        queue.add_after("slow", Duration::from_secs(300));
+        queue.add_after("slow", Duration::from_mins(5));
         queue.add("slow");
         assert_eq!(queue.next().await, "slow");
         assert_eq!(start.elapsed().as_secs(), 10);

@@ -81,13 +81,18 @@ pub struct DirectoryIdentity {
 impl DirectoryIdentity {
     /// `seen`, on an export whose root lies on the file system `root`.
     pub const fn new(seen: Identity, root: u64) -> Self {
-        Self { fsid: seen.fsid, fileid: seen.fileid, on_root: seen.fsid == root }
+        Self {
+            fsid: seen.fsid,
+            fileid: seen.fileid,
+            on_root: seen.fsid == root,
+        }
     }
 
     /// Whether both name the same directory.
     pub const fn matches(&self, other: &Self) -> bool {
         self.fileid == other.fileid
-            && ((self.on_root && other.on_root) || (!self.on_root && !other.on_root && self.fsid == other.fsid))
+            && ((self.on_root && other.on_root)
+                || (!self.on_root && !other.on_root && self.fsid == other.fsid))
     }
 }
 
@@ -164,12 +169,20 @@ impl Record {
         struct Format {
             format: u32,
         }
-        let malformed = |cause: String| RecordError::Malformed { name: name.to_owned(), cause };
-        let Format { format } = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let malformed = |cause: String| RecordError::Malformed {
+            name: name.to_owned(),
+            cause,
+        };
+        let Format { format } =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if format > FORMAT {
-            return Err(RecordError::Newer { name: name.to_owned(), format });
+            return Err(RecordError::Newer {
+                name: name.to_owned(),
+                format,
+            });
         }
-        let record: Self = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let record: Self =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if record.volume != name {
             return Err(malformed(format!("it is about volume {}", record.volume)));
         }
@@ -185,10 +198,18 @@ pub(crate) fn example() -> Record {
     Record {
         format: FORMAT,
         volume: "pvc-1".to_owned(),
-        claim: ClaimId { namespace: "ns".to_owned(), name: "claim".to_owned(), uid: "1".to_owned() },
+        claim: ClaimId {
+            namespace: "ns".to_owned(),
+            name: "claim".to_owned(),
+            uid: "1".to_owned(),
+        },
         directory: RelativePath::parse("a/b").unwrap(),
         parents: vec![RelativePath::parse("a").unwrap()],
-        identity: Some(DirectoryIdentity { fsid: 7, fileid: u64::MAX, on_root: true }),
+        identity: Some(DirectoryIdentity {
+            fsid: 7,
+            fileid: u64::MAX,
+            on_root: true,
+        }),
         origin: Origin::Created,
         on_delete: OnDelete::Archive,
         state: State::Saved,
@@ -211,8 +232,19 @@ mod tests {
             state: State::Archiving,
             ..example()
         };
-        for record in [example(), full, Record { identity: None, state: State::Intent, ..example() }] {
-            assert_eq!(Record::from_bytes("pvc-1", &record.to_bytes()).unwrap(), record);
+        for record in [
+            example(),
+            full,
+            Record {
+                identity: None,
+                state: State::Intent,
+                ..example()
+            },
+        ] {
+            assert_eq!(
+                Record::from_bytes("pvc-1", &record.to_bytes()).unwrap(),
+                record
+            );
         }
     }
 
@@ -221,21 +253,51 @@ mod tests {
         let text = String::from_utf8(example().to_bytes()).unwrap();
         assert!(Record::from_bytes("pvc-2", text.as_bytes()).is_err());
         let newer = text.replace("\"format\": 1", "\"format\": 2");
-        assert!(matches!(Record::from_bytes("pvc-1", newer.as_bytes()), Err(RecordError::Newer { format: 2, .. })));
+        assert!(matches!(
+            Record::from_bytes("pvc-1", newer.as_bytes()),
+            Err(RecordError::Newer { format: 2, .. })
+        ));
         for bad in ["a/../b", "/a", ""] {
             let escaped = text.replace("\"a/b\"", &format!("\"{bad}\""));
-            assert!(Record::from_bytes("pvc-1", escaped.as_bytes()).is_err(), "{bad}");
+            assert!(
+                Record::from_bytes("pvc-1", escaped.as_bytes()).is_err(),
+                "{bad}"
+            );
         }
         assert!(Record::from_bytes("pvc-1", &text.as_bytes()[..40]).is_err());
     }
 
     #[test]
     fn an_identity_survives_a_remount_but_not_another_directory() {
-        let before = DirectoryIdentity::new(Identity { fsid: 50, fileid: 9 }, 50);
-        let remounted = DirectoryIdentity::new(Identity { fsid: 51, fileid: 9 }, 51);
+        let before = DirectoryIdentity::new(
+            Identity {
+                fsid: 50,
+                fileid: 9,
+            },
+            50,
+        );
+        let remounted = DirectoryIdentity::new(
+            Identity {
+                fsid: 51,
+                fileid: 9,
+            },
+            51,
+        );
         assert!(before.matches(&remounted));
-        assert!(!before.matches(&DirectoryIdentity::new(Identity { fsid: 50, fileid: 10 }, 50)));
-        let elsewhere = DirectoryIdentity::new(Identity { fsid: 60, fileid: 9 }, 50);
+        assert!(!before.matches(&DirectoryIdentity::new(
+            Identity {
+                fsid: 50,
+                fileid: 10
+            },
+            50
+        )));
+        let elsewhere = DirectoryIdentity::new(
+            Identity {
+                fsid: 60,
+                fileid: 9,
+            },
+            50,
+        );
         assert!(!before.matches(&elsewhere));
         assert!(elsewhere.matches(&elsewhere));
     }

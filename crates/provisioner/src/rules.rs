@@ -22,12 +22,21 @@ use crate::records::{DirectoryIdentity, Origin, Record};
 /// The decisions of the provisioner. See the module.
 pub trait Rules: Send + Sync + 'static {
     /// Whether a claim asks for this provisioner, as far as its class is known.
-    fn is_our_claim(&self, target: &Target, claim: &PersistentVolumeClaim, class: Option<&StorageClass>) -> bool {
+    fn is_our_claim(
+        &self,
+        target: &Target,
+        claim: &PersistentVolumeClaim,
+        class: Option<&StorageClass>,
+    ) -> bool {
         decide::is_our_claim(target, claim, class)
     }
 
     /// What is to be done about such a claim.
-    fn claim_decision(&self, claim: &PersistentVolumeClaim, class: Option<&StorageClass>) -> ClaimDecision {
+    fn claim_decision(
+        &self,
+        claim: &PersistentVolumeClaim,
+        class: Option<&StorageClass>,
+    ) -> ClaimDecision {
         decide::claim_decision(claim, class)
     }
 
@@ -45,7 +54,11 @@ pub trait Rules: Send + Sync + 'static {
     ///
     /// # Errors
     /// The parameter that cannot be honoured.
-    fn class_parameters(&self, class: &StorageClass, unknown: UnknownParameters) -> Result<ClassParameters, Refusal> {
+    fn class_parameters(
+        &self,
+        class: &StorageClass,
+        unknown: UnknownParameters,
+    ) -> Result<ClassParameters, Refusal> {
         decide::class_parameters(class, unknown)
     }
 
@@ -120,12 +133,21 @@ pub trait Rules: Send + Sync + 'static {
     }
 
     /// Whether its claim has let go of it.
-    fn is_claim_gone(&self, volume: &PersistentVolume, live: Option<&PersistentVolumeClaim>) -> bool {
+    fn is_claim_gone(
+        &self,
+        volume: &PersistentVolume,
+        live: Option<&PersistentVolumeClaim>,
+    ) -> bool {
         reclaim::is_claim_gone(volume, live)
     }
 
     /// What happens to its directory.
-    fn disposal(&self, scope: &Scope, volume: &PersistentVolume, record: Option<&Record>) -> Disposal {
+    fn disposal(
+        &self,
+        scope: &Scope,
+        volume: &PersistentVolume,
+        record: Option<&Record>,
+    ) -> Disposal {
         reclaim::disposal(scope, volume, record)
     }
 
@@ -135,7 +157,11 @@ pub trait Rules: Send + Sync + 'static {
     }
 
     /// Whether a directory found is the recorded one.
-    fn is_same_directory(&self, recorded: Option<&DirectoryIdentity>, found: &DirectoryIdentity) -> bool {
+    fn is_same_directory(
+        &self,
+        recorded: Option<&DirectoryIdentity>,
+        found: &DirectoryIdentity,
+    ) -> bool {
         reclaim::is_same_directory(recorded, found)
     }
 
@@ -145,7 +171,12 @@ pub trait Rules: Send + Sync + 'static {
     }
 
     /// The name of an archive at an attempt, counted from 0.
-    fn archive_name(&self, directory: &RelativePath, volume: &str, attempt: u32) -> Option<RelativePath> {
+    fn archive_name(
+        &self,
+        directory: &RelativePath,
+        volume: &str,
+        attempt: u32,
+    ) -> Option<RelativePath> {
         naming::archive_name(directory, volume, attempt)
     }
 

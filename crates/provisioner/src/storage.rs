@@ -21,7 +21,12 @@ pub struct Storage {
 impl Storage {
     /// `limit` bounds one call, `stall` the removal of a tree without progress.
     pub fn new(backend: Arc<dyn Backend>, fence: Fence, limit: Duration, stall: Duration) -> Self {
-        Self { backend, fence, limit, stall }
+        Self {
+            backend,
+            fence,
+            limit,
+            stall,
+        }
     }
 
     /// The backend's name.
@@ -41,25 +46,44 @@ impl Storage {
         self.backend.read_file(path, self.limit).await
     }
 
-    pub(crate) async fn make_directory(&self, path: &RelativePath, mode: u32) -> Result<Identity, StepError> {
+    pub(crate) async fn make_directory(
+        &self,
+        path: &RelativePath,
+        mode: u32,
+    ) -> Result<Identity, StepError> {
         self.fence.check()?;
         Ok(self.backend.make_directory(path, mode, self.limit).await?)
     }
 
     /// Makes a directory unless something has the name already.
-    pub(crate) async fn ensure_directory(&self, path: &RelativePath, mode: u32) -> Result<(), StepError> {
+    pub(crate) async fn ensure_directory(
+        &self,
+        path: &RelativePath,
+        mode: u32,
+    ) -> Result<(), StepError> {
         match self.make_directory(path, mode).await {
             Err(StepError::Storage(error)) if error.cause == Cause::AlreadyExists => Ok(()),
             other => other.map(drop),
         }
     }
 
-    pub(crate) async fn set_attributes(&self, path: &RelativePath, attributes: Attributes) -> Result<(), StepError> {
+    pub(crate) async fn set_attributes(
+        &self,
+        path: &RelativePath,
+        attributes: Attributes,
+    ) -> Result<(), StepError> {
         self.fence.check()?;
-        Ok(self.backend.set_attributes(path, attributes, self.limit).await?)
+        Ok(self
+            .backend
+            .set_attributes(path, attributes, self.limit)
+            .await?)
     }
 
-    pub(crate) async fn rename_directory(&self, from: &RelativePath, to: &RelativePath) -> Result<(), StepError> {
+    pub(crate) async fn rename_directory(
+        &self,
+        from: &RelativePath,
+        to: &RelativePath,
+    ) -> Result<(), StepError> {
         self.fence.check()?;
         Ok(self.backend.rename_directory(from, to, self.limit).await?)
     }
@@ -74,7 +98,11 @@ impl Storage {
         Ok(self.backend.remove_tree(path, self.stall).await?)
     }
 
-    pub(crate) async fn write_file(&self, path: &RelativePath, content: &[u8]) -> Result<(), StepError> {
+    pub(crate) async fn write_file(
+        &self,
+        path: &RelativePath,
+        content: &[u8],
+    ) -> Result<(), StepError> {
         self.fence.check()?;
         Ok(self.backend.write_file(path, content, self.limit).await?)
     }

@@ -59,16 +59,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn policy_of(volume: &PersistentVolume) -> Option<&str> {
-    volume.spec.as_ref()?.persistent_volume_reclaim_policy.as_deref()
+    volume
+        .spec
+        .as_ref()?
+        .persistent_volume_reclaim_policy
+        .as_deref()
 }
 
 fn content(volume: &PersistentVolume) -> u64 {
     let mut hasher = DefaultHasher::new();
     let metadata = &volume.metadata;
-    let phase = volume.status.as_ref().and_then(|status| status.phase.as_ref());
-    (&metadata.uid, &metadata.annotations, &metadata.labels, &metadata.finalizers, phase).hash(&mut hasher);
+    let phase = volume
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_ref());
+    (
+        &metadata.uid,
+        &metadata.annotations,
+        &metadata.labels,
+        &metadata.finalizers,
+        phase,
+    )
+        .hash(&mut hasher);
     metadata.deletion_timestamp.is_some().hash(&mut hasher);
-    serde_json::to_string(&volume.spec).unwrap_or_default().hash(&mut hasher);
+    serde_json::to_string(&volume.spec)
+        .unwrap_or_default()
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -78,7 +94,12 @@ fn claim_uid(volume: &PersistentVolume) -> Option<String> {
 
 impl Volumes {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts, seen: Mutex::default(), backoff: Mutex::default(), queue: WorkQueue::default() }
+        Self {
+            parts,
+            seen: Mutex::default(),
+            backoff: Mutex::default(),
+            queue: WorkQueue::default(),
+        }
     }
 
     fn rules(&self) -> &dyn Rules {
@@ -111,8 +132,11 @@ impl Volumes {
             }
             Change::Gone(volume) => self.gone(&volume.name_any()).into_iter().collect(),
             Change::Listed(names) => {
-                let gone: Vec<String> =
-                    lock(&self.seen).keys().filter(|name| !names.contains(*name)).cloned().collect();
+                let gone: Vec<String> = lock(&self.seen)
+                    .keys()
+                    .filter(|name| !names.contains(*name))
+                    .cloned()
+                    .collect();
                 gone.iter().filter_map(|name| self.gone(name)).collect()
             }
         }
@@ -121,7 +145,8 @@ impl Volumes {
     fn see(&self, volume: &PersistentVolume) {
         let name = volume.name_any();
         let target = &self.parts.config.target;
-        self.index().set_volume(&name, reclaim::volume_directory(target, volume).as_ref());
+        self.index()
+            .set_volume(&name, reclaim::volume_directory(target, volume).as_ref());
         let policy = policy_of(volume);
         let ours = self.rules().is_our_volume(target, volume).then(|| Ours {
             content: content(volume),
@@ -130,7 +155,13 @@ impl Volumes {
             export_id: volume.annotations().get(EXPORT_ID).cloned(),
         });
         let new = ours.as_ref().map(|ours| ours.content);
-        let old = lock(&self.seen).insert(name.clone(), Seen { claim_uid: claim_uid(volume), ours });
+        let old = lock(&self.seen).insert(
+            name.clone(),
+            Seen {
+                claim_uid: claim_uid(volume),
+                ours,
+            },
+        );
         let old = old.and_then(|seen| seen.ours).map(|ours| ours.content);
         if new.is_none() || new == old {
             return;
@@ -153,20 +184,34 @@ impl Volumes {
 
     fn policy_differs(&self, name: &str, policy: Option<&str>) -> bool {
         self.index().record(name).is_some_and(|record| {
-            record.state == State::Saved && policy.is_some() && record.reclaim_policy.as_deref() != policy
+            record.state == State::Saved
+                && policy.is_some()
+                && record.reclaim_policy.as_deref() != policy
         })
     }
 
-    /// The records are known now: what was seen before is compared with them.
+    /// The records are known now: what was seen before is compared with them, and what an earlier
+    /// process left unfinished after its volume object was gone goes on.
     pub(crate) fn catch_up(&self) {
         let differing: Vec<String> = {
             let seen = lock(&self.seen);
-            let ours = seen.iter().filter_map(|(name, seen)| Some((name, seen.ours.as_ref()?)));
+            let ours = seen
+                .iter()
+                .filter_map(|(name, seen)| Some((name, seen.ours.as_ref()?)));
             ours.filter(|(name, ours)| self.policy_differs(name, ours.policy.as_deref()))
                 .map(|(name, _)| name.clone())
                 .collect()
         };
-        for name in differing {
+        let left = self.index().own().into_iter().filter(|record| {
+            matches!(
+                record.state,
+                State::Saved | State::Deleting | State::Archiving
+            ) && !self.is_present(&record.volume)
+        });
+        for name in differing
+            .into_iter()
+            .chain(left.map(|record| record.volume))
+        {
             self.queue.add(name);
         }
     }
@@ -204,7 +249,12 @@ impl Volumes {
     }
 
     fn tell_kept(&self, volume: &PersistentVolume, cause: String) {
-        let path = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref()).map(|nfs| nfs.path.clone()).unwrap_or_default();
+        let path = volume
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.nfs.as_ref())
+            .map(|nfs| nfs.path.clone())
+            .unwrap_or_default();
         self.tell(volume, &Notice::DirectoryKept { path, cause });
     }
 
@@ -218,27 +268,48 @@ impl Volumes {
             Err(error) => {
                 let failures = lock(&self.backoff).failed(name.to_owned());
                 let delay = self.rules().retry(failures);
-                tracing::info!(pv = name, attempt = failures, cause = error.category(), ?delay, "not reclaimed: {error}");
+                tracing::info!(
+                    pv = name,
+                    attempt = failures,
+                    cause = error.category(),
+                    ?delay,
+                    "not reclaimed: {error}"
+                );
                 delay.map_or(Next::OnChange, Next::In)
             }
         }
     }
 
-    async fn reconcile(&self, share: &Share, name: &str, slot: &mut Slot) -> Result<Next, StepError> {
+    async fn reconcile(
+        &self,
+        share: &Share,
+        name: &str,
+        slot: &mut Slot,
+    ) -> Result<Next, StepError> {
         let Some(volume) = self.cluster().get_volume(name).await? else {
             return self.settle_gone(share, name, slot).await;
         };
-        if !self.rules().is_our_volume(&self.parts.config.target, &volume) {
+        if !self
+            .rules()
+            .is_our_volume(&self.parts.config.target, &volume)
+        {
             return Ok(Next::OnChange);
         }
         let record = self.index().record(name);
-        if let (Some(policy), true) = (policy_of(&volume), self.policy_differs(name, policy_of(&volume))) {
+        if let (Some(policy), true) = (
+            policy_of(&volume),
+            self.policy_differs(name, policy_of(&volume)),
+        ) {
             share.note_policy(name, policy).await?;
         }
         if !self.rules().is_reclaimable(&volume) {
             return Ok(Next::OnChange);
         }
-        let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.clone()).unwrap_or_default();
+        let reference = volume
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.claim_ref.clone())
+            .unwrap_or_default();
         let claim = match (&reference.namespace, &reference.name) {
             (Some(namespace), Some(name)) => self.cluster().get_claim(namespace, name).await?,
             _ => None,
@@ -246,7 +317,10 @@ impl Volumes {
         if !self.rules().is_claim_gone(&volume, claim.as_ref()) {
             return Ok(Next::In(DISAGREEMENT));
         }
-        match self.rules().disposal(share.scope(), &volume, record.as_ref()) {
+        match self
+            .rules()
+            .disposal(share.scope(), &volume, record.as_ref())
+        {
             Disposal::Foreign(cause) => {
                 tracing::debug!(pv = name, "left alone: {cause}");
                 Ok(Next::OnChange)
@@ -270,12 +344,21 @@ impl Volumes {
         }
     }
 
-    fn told(&self, volume: &PersistentVolume, result: Result<(), StepError>) -> Result<Next, StepError> {
+    fn told(
+        &self,
+        volume: &PersistentVolume,
+        result: Result<(), StepError>,
+    ) -> Result<Next, StepError> {
         match result {
             Ok(()) => Ok(Next::OnChange),
             Err(error) => {
                 if !matches!(error, StepError::Fenced(_)) {
-                    self.tell(volume, &Notice::DeleteFailed { cause: error.to_string() });
+                    self.tell(
+                        volume,
+                        &Notice::DeleteFailed {
+                            cause: error.to_string(),
+                        },
+                    );
                 }
                 Err(error)
             }
@@ -294,8 +377,12 @@ impl Volumes {
         let mut disposed = Disposed::Done;
         for step in self.rules().removal_order() {
             match (step, &ending) {
-                (RemovalStep::Directory, Ending::Keep(cause)) => disposed = Disposed::Kept(Some(cause.clone())),
-                (RemovalStep::Directory, Ending::Apply(how)) => disposed = share.dispose(&name, *how, slot).await?,
+                (RemovalStep::Directory, Ending::Keep(cause)) => {
+                    disposed = Disposed::Kept(Some(cause.clone()));
+                }
+                (RemovalStep::Directory, Ending::Apply(how)) => {
+                    disposed = share.dispose(&name, *how, slot).await?;
+                }
                 (RemovalStep::Volume, _) => self.delete(volume).await?,
             }
         }
@@ -316,17 +403,27 @@ impl Volumes {
                 Deletion::Gone | Deletion::Other => return Ok(()),
             };
             let finalizers = left.metadata.finalizers.clone().unwrap_or_default();
-            if !finalizers.iter().any(|finalizer| finalizer == VOLUME_FINALIZER) {
+            if !finalizers
+                .iter()
+                .any(|finalizer| finalizer == VOLUME_FINALIZER)
+            {
                 return Ok(());
             }
-            let others: Vec<String> =
-                finalizers.into_iter().filter(|finalizer| finalizer != VOLUME_FINALIZER).collect();
+            let others: Vec<String> = finalizers
+                .into_iter()
+                .filter(|finalizer| finalizer != VOLUME_FINALIZER)
+                .collect();
             let version = left.metadata.resource_version.clone().unwrap_or_default();
             self.parts.fence.check()?;
-            match self.cluster().set_finalizers(&name, &version, &others).await {
+            match self
+                .cluster()
+                .set_finalizers(&name, &version, &others)
+                .await
+            {
                 Ok(()) => return Ok(()),
                 // The protection controller took its own finalizer off in between: see what is left.
-                Err(error) if error.cause == ApiCause::Conflict && attempt < FINALIZER_ATTEMPTS => {}
+                Err(error) if error.cause == ApiCause::Conflict && attempt < FINALIZER_ATTEMPTS => {
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -335,12 +432,25 @@ impl Volumes {
 
     /// A volume object that is gone although we have a record: deleted before its claim, or by us
     /// just before a crash.
-    async fn settle_gone(&self, share: &Share, name: &str, slot: &mut Slot) -> Result<Next, StepError> {
-        let Some(record) = self.index().record(name) else { return Ok(Next::OnChange) };
-        if !matches!(record.state, State::Saved | State::Deleting | State::Archiving) {
+    async fn settle_gone(
+        &self,
+        share: &Share,
+        name: &str,
+        slot: &mut Slot,
+    ) -> Result<Next, StepError> {
+        let Some(record) = self.index().record(name) else {
+            return Ok(Next::OnChange);
+        };
+        if !matches!(
+            record.state,
+            State::Saved | State::Deleting | State::Archiving
+        ) {
             return Ok(Next::OnChange);
         }
-        let claim = self.cluster().get_claim(&record.claim.namespace, &record.claim.name).await?;
+        let claim = self
+            .cluster()
+            .get_claim(&record.claim.namespace, &record.claim.name)
+            .await?;
         if claim.is_some_and(|claim| claim.metadata.uid.as_ref() == Some(&record.claim.uid)) {
             // The end of the claim is seen in the other watch.
             return Ok(Next::OnChange);
@@ -368,8 +478,14 @@ enum Ending {
 fn report(record: &Record, disposed: &Disposed) {
     let (pv, dir) = (&record.volume, &record.directory);
     match disposed {
-        Disposed::Done => tracing::info!(pv, %dir, "reclaimed a volume that was deleted before its claim"),
-        Disposed::Kept(None) => tracing::info!(pv, %dir, "the directory of a volume deleted before its claim is kept, as asked"),
-        Disposed::Kept(Some(cause)) => tracing::warn!(pv, %dir, "the directory of a volume deleted before its claim is kept: {cause}"),
+        Disposed::Done => {
+            tracing::info!(pv, %dir, "reclaimed a volume that was deleted before its claim");
+        }
+        Disposed::Kept(None) => {
+            tracing::info!(pv, %dir, "the directory of a volume deleted before its claim is kept, as asked");
+        }
+        Disposed::Kept(Some(cause)) => {
+            tracing::warn!(pv, %dir, "the directory of a volume deleted before its claim is kept: {cause}");
+        }
     }
 }

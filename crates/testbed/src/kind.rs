@@ -3,6 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Label of a pod: while it is `true`, a simulated node runs the pod without making it Ready.
+pub const HOLD_READY: &str = "claimcheck.dev/hold-ready";
+/// Label of a pod: while it is `true`, a simulated node keeps the pod that is being deleted.
+pub const HOLD_TERMINATION: &str = "claimcheck.dev/hold-termination";
+
 /// A kind of cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClusterKind {

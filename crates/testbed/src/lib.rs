@@ -6,9 +6,9 @@
 //! state and the subject file need none, so that a crate which only reads them stays light.
 
 pub mod artifacts;
-pub mod kind;
 #[cfg(feature = "local")]
 pub mod cluster;
+pub mod kind;
 #[cfg(feature = "local")]
 pub mod manifests;
 pub mod nfs;

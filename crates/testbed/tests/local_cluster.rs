@@ -22,7 +22,7 @@ use support::{PROBE, Probe, eventually};
 use testbed::artifacts::Home;
 use testbed::cluster::Cluster as _;
 use testbed::cluster::local::{
-    HOLD_READY, HOLD_TERMINATION, LocalBinaries, LocalCluster, LocalOptions,
+    LocalBinaries, LocalCluster, LocalOptions,
 };
 use testbed::manifests;
 use testbed::state::{ExportInfo, marked, sweep_dead};

@@ -6,7 +6,8 @@ use clap::{ArgAction, Args};
 /// What is judged, and where.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SubjectFlags {
-    /// The provisioner under test: a subject file, or `reference`, `reference-mount` or `idle`
+    /// The provisioner under test: a subject file, or the built-in `reference`
+    /// (unless given), `reference-mount` or `idle`
     #[arg(long, value_name = "FILE|NAME")]
     pub(crate) subject: Option<String>,
     /// The kind of cluster: `local`

@@ -17,7 +17,11 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(crate) fn run(args: &Args, command: &mut clap::Command, printer: &Printer) -> Result<(), Failure> {
+pub(crate) fn run(
+    args: &Args,
+    command: &mut clap::Command,
+    printer: &Printer,
+) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, command, "claimcheck", &mut script);
     printer.data(&String::from_utf8_lossy(&script))

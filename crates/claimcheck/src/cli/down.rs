@@ -80,8 +80,11 @@ async fn end(home: Home, name: String) -> Result<Option<Swept>, Failure> {
 fn killed(left: Option<&Swept>) -> String {
     match left {
         Some(left) if !left.processes.is_empty() => {
-            let names: Vec<_> =
-                left.processes.iter().map(|(name, pid)| format!("{name} ({pid})")).collect();
+            let names: Vec<_> = left
+                .processes
+                .iter()
+                .map(|(name, pid)| format!("{name} ({pid})"))
+                .collect();
             format!("; its owner left {}, which were killed", names.join(", "))
         }
         _ => String::new(),

@@ -39,7 +39,11 @@ const MODES: [(&str, &str); 4] = [
 /// # Errors
 /// A case that does not exist, a mistake in the options, or standard output cannot be written.
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
-    let Args { case, subject, log: _ } = args;
+    let Args {
+        case,
+        subject,
+        log: _,
+    } = args;
     let layers = OptionLayers::read()?;
     let id = options::case(&case, "CASE")?;
     let (subject, cluster) = options::subject(&layers, subject)?;
@@ -68,7 +72,11 @@ fn explained(row: &'static Row, subject: &ChosenSubject, modes: &[String]) -> St
         ["profile".to_owned(), row.profile.to_string()],
         ["mode".to_owned(), mode(&row.mode.to_string())],
         ["needs".to_owned(), needs(row)],
-        ["case".to_owned(), case.map_or("not implemented yet", |case| beside(case.serial)).to_owned()],
+        [
+            "case".to_owned(),
+            case.map_or("not implemented yet", |case| beside(case.serial))
+                .to_owned(),
+        ],
         [format!("with {}", subject.file.name), decision],
     ];
     let mut text = format!("{} {}\n\n", row.id, row.name);
@@ -80,7 +88,11 @@ fn explained(row: &'static Row, subject: &ChosenSubject, modes: &[String]) -> St
         .iter()
         .map(|(limit, name, _, reason)| {
             let length = subject.declared.limits.of(*limit);
-            [format!("  {name}"), format!("{} s", length.as_secs_f64()), (*reason).to_owned()]
+            [
+                format!("  {name}"),
+                format!("{} s", length.as_secs_f64()),
+                (*reason).to_owned(),
+            ]
         })
         .collect();
     for line in aligned(&limits) {

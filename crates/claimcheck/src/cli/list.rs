@@ -60,7 +60,12 @@ struct Entry {
 /// # Errors
 /// A mistake in the options or the subject file, or standard output cannot be written.
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
-    let Args { subject, selection, format, log: _ } = args;
+    let Args {
+        subject,
+        selection,
+        format,
+        log: _,
+    } = args;
     let layers = OptionLayers::read()?;
     let (subject, cluster) = options::subject(&layers, subject)?;
     let selection = options::selection(&layers, selection)?;
@@ -80,7 +85,11 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
 
 /// What a row needs of the subject, as the catalogue writes it.
 pub(super) fn needs(row: &Row) -> String {
-    row.needs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    row.needs
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn decision(planned: &Planned) -> String {
@@ -91,20 +100,25 @@ fn decision(planned: &Planned) -> String {
 }
 
 fn table(planned: &[Planned]) -> String {
-    let rows: Vec<_> = std::iter::once(header(["ID", "CASE", "LEVEL", "PROFILE", "MODE", "DECISION"]))
-        .chain(planned.iter().map(|planned| {
-            let row = planned.row;
-            [
-                row.id.to_owned(),
-                row.name.to_owned(),
-                row.level.to_string(),
-                row.profile.to_string(),
-                row.mode.to_string(),
-                decision(planned),
-            ]
-        }))
-        .collect();
-    let run = planned.iter().filter(|planned| planned.decision.is_ok()).count();
+    let rows: Vec<_> = std::iter::once(header([
+        "ID", "CASE", "LEVEL", "PROFILE", "MODE", "DECISION",
+    ]))
+    .chain(planned.iter().map(|planned| {
+        let row = planned.row;
+        [
+            row.id.to_owned(),
+            row.name.to_owned(),
+            row.level.to_string(),
+            row.profile.to_string(),
+            row.mode.to_string(),
+            decision(planned),
+        ]
+    }))
+    .collect();
+    let run = planned
+        .iter()
+        .filter(|planned| planned.decision.is_ok())
+        .count();
     let mut text = aligned(&rows).join("\n");
     let _ = writeln!(text, "\n\n{run} run, {} skipped", planned.len() - run);
     text
@@ -113,8 +127,10 @@ fn table(planned: &[Planned]) -> String {
 fn markdown(planned: &[Planned]) -> String {
     let mut text = "# The catalogue\n".to_owned();
     for group in GROUPS {
-        let rows: Vec<_> =
-            planned.iter().filter(|planned| group_of(planned.row).letter == group.letter).collect();
+        let rows: Vec<_> = planned
+            .iter()
+            .filter(|planned| group_of(planned.row).letter == group.letter)
+            .collect();
         let _ = write!(
             text,
             "\n## {}: {}\n\n| id | case | rule | source | level | profile | mode | needs | decision |\n\

@@ -1,7 +1,6 @@
 //! `claimcheck run`: tools, cluster, export, subject, cases, reports, and everything down again.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use conformance::outcome::SkipReason;
@@ -22,7 +21,7 @@ use super::tools::{ToolProgress, ToolSources};
 use crate::attach::{self, Place};
 use crate::bed::{self, Bed, BedOptions, millis};
 use crate::exit::Ended;
-use crate::failure::Failure;
+use crate::failure::{Failure, failed_to};
 use crate::live::Live;
 use crate::options::{self, ChosenSubject, ClusterKind, OptionLayers, RunSettings};
 use crate::printer::Printer;
@@ -40,13 +39,13 @@ pub(crate) struct Args {
     /// The testbed: attach to it when it is up, else boot one of this name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// How many cases at once
+    /// How many cases at once; 8 unless given
     #[arg(long, value_name = "N")]
     parallel: Option<String>,
-    /// Where reports, captures and logs go
+    /// Where reports, captures and logs go; `claimcheck-report` unless given
     #[arg(long, value_name = "DIR")]
     report_dir: Option<String>,
-    /// Whose objects to leave for a look: `never`, those of a `failure`, `always`
+    /// Whose objects to leave for a look: `never`, unless given; those of a `failure`; `always`
     #[arg(long, value_name = "WHEN")]
     keep: Option<String>,
     #[command(flatten)]
@@ -68,7 +67,16 @@ struct Order {
 
 impl Order {
     fn of(args: Args) -> Result<Self, Failure> {
-        let Args { subject, selection, name, parallel, report_dir, keep, tools, log } = args;
+        let Args {
+            subject,
+            selection,
+            name,
+            parallel,
+            report_dir,
+            keep,
+            tools,
+            log,
+        } = args;
         let layers = OptionLayers::read()?;
         let (subject, cluster) = options::subject(&layers, subject)?;
         Ok(Self {
@@ -108,15 +116,26 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
     let place = attach::place(&home, order.name.as_deref(), &order.subject)?;
     let files = ReportFiles::prepare(&order.settings.report_directory)?;
     let interrupts = Interrupts::listen()?;
-    let run = Run { order, home, files, interrupts, printer: *printer, started: Timestamp::now(), clock: Instant::now() };
+    let run = Run {
+        order,
+        home,
+        files,
+        interrupts,
+        printer: printer.clone(),
+        started: Timestamp::now(),
+        clock: Instant::now(),
+    };
     match place {
-        Place::Attached(state) => run.attached(*state).await,
-        Place::Own(name) => run.own(&name).await,
+        Place::Attached(state) => Box::pin(run.attached(*state)).await,
+        Place::Own(name) => Box::pin(run.own(&name)).await,
     }
 }
 
 fn selected(planned: &[Planned]) -> usize {
-    planned.iter().filter(|planned| planned.decision.is_ok()).count()
+    planned
+        .iter()
+        .filter(|planned| planned.decision.is_ok())
+        .count()
 }
 
 /// Says why nothing is left to run: by case when cases were named, else by reason.
@@ -152,15 +171,22 @@ struct Run {
 impl Run {
     /// On a testbed that is up.
     async fn attached(self, state: State) -> Result<Ended, Failure> {
-        let live = Live::new(self.printer);
-        live.tell(&format!("attached to testbed `{}` (process {})", state.name, state.owner.pid));
+        let live = Live::new(self.printer.clone());
+        live.tell(&format!(
+            "attached to testbed `{}` (process {})",
+            state.name, state.owner.pid
+        ));
         let clock = Instant::now();
         let (broken, _) = watch::channel(None);
         let judged = self
             .judge(&live, &state, &broken, attach::watch_over(&state, &broken))
             .await?;
         live.end();
-        self.conclude(&judged, live.first_case().map(|first| first - clock), Some(&state.name))?;
+        self.conclude(
+            &judged,
+            live.first_case().map(|first| first - clock),
+            Some(&state.name),
+        )?;
         if self.keeps(&judged) {
             self.tell_what_is_kept(&state);
         }
@@ -169,10 +195,11 @@ impl Run {
 
     /// On a testbed of its own.
     async fn own(self, name: &str) -> Result<Ended, Failure> {
-        let live = Live::new(self.printer);
         let clock = Instant::now();
         let tools = self.find_tools().await?;
         let tools_ms = millis(clock.elapsed());
+        // Not before: two of them would draw over each other.
+        let live = Live::new(self.printer.clone());
         let logs = self.files.logs();
         fresh_logs(&logs).map_err(Failure::testbed)?;
         let told = |text: &str| live.tell(text);
@@ -188,7 +215,9 @@ impl Run {
         let stop = self.interrupts.first.cancelled();
         let bed = bed::claimed(&self.home, name, stop, Bed::up(&options, &told)).await?;
         let (broken, _) = watch::channel(None);
-        let judged = self.judge(&live, bed.state(), &broken, bed.watch(&broken, &told)).await;
+        let judged = self
+            .judge(&live, bed.state(), &broken, bed.watch(&broken, &told))
+            .await;
         live.end();
         let concluded = judged.and_then(|judged| {
             let first = live.first_case().map(|first| first - booted);
@@ -252,7 +281,10 @@ impl Run {
         };
         let cases = clock.elapsed();
         let report = suite::report(&ground, finished, self.started, cases, self.clock.elapsed());
-        Ok(Judged { report, interrupted: self.interrupts.first.is_cancelled() })
+        Ok(Judged {
+            report,
+            interrupted: self.interrupts.first.is_cancelled(),
+        })
     }
 
     /// Writes the reports and the summary.
@@ -265,12 +297,14 @@ impl Run {
         self.files.write(&judged.report)?;
         let facts = Facts {
             report_directory: self.files.given.clone(),
+            captured: self.files.captured(),
             boot_to_first_case: to_first_case.filter(|_| attached.is_none()),
             attached: attached.map(str::to_owned),
             interrupted: judged.interrupted,
             every_skip: self.order.verbose,
         };
-        self.printer.data(&summary::render(&judged.report, &facts, self.printer.out))
+        self.printer
+            .data(&summary::render(&judged.report, &facts, self.printer.out))
     }
 
     /// Whether objects of cases are left for a look.
@@ -304,12 +338,20 @@ impl Run {
 
 impl Judged {
     fn ended(&self) -> Ended {
-        Ended::Judged { totals: self.report.totals, interrupted: self.interrupted }
+        Ended::Judged {
+            totals: self.report.totals,
+            interrupted: self.interrupted,
+        }
     }
 }
 
 /// Runs the cases and shows what happens.
-async fn show(ground: &Ground, planned: Vec<Planned>, options: &RunOptions, live: &Live) -> Finished {
+async fn show(
+    ground: &Ground,
+    planned: Vec<Planned>,
+    options: &RunOptions,
+    live: &Live,
+) -> Finished {
     let (events, mut happened) = mpsc::unbounded_channel();
     let judging = async move {
         // The sender goes with this future, which ends the display.
@@ -325,16 +367,22 @@ async fn show(ground: &Ground, planned: Vec<Planned>, options: &RunOptions, live
     finished
 }
 
-/// A path of no use is the caller's mistake; the rest is the testbed's.
+/// A path or variable of no use is the caller's mistake; the rest is the testbed's.
 pub(super) fn tool_failure(error: ToolError) -> Failure {
-    let given = matches!(error, ToolError::Given { .. });
-    let text = Arc::new(error);
-    let error = anyhow::anyhow!("failed to {text}");
-    let error = match std::error::Error::source(&*text) {
-        Some(source) => anyhow::anyhow!("{source}").context(error),
-        None => error,
+    let given = match error {
+        ToolError::Given { .. } | ToolError::NoCache | ToolError::Variable { .. } => true,
+        ToolError::Platform { .. }
+        | ToolError::WrongChecksum { .. }
+        | ToolError::Unavailable { .. }
+        | ToolError::Client(_)
+        | ToolError::Cache { .. } => false,
     };
-    if given { Failure::usage(error) } else { Failure::testbed(error) }
+    let error = failed_to(&error);
+    if given {
+        Failure::usage(error)
+    } else {
+        Failure::testbed(error)
+    }
 }
 
 /// How this program was called, for commands that people copy.

@@ -23,11 +23,19 @@ pub(crate) struct Args {
 ///
 /// # Errors
 /// The state root cannot be read, or standard output cannot be written.
-pub(crate) fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
+pub(crate) fn run(args: &Args, printer: &Printer) -> Result<Ended, Failure> {
+    // A new flag must be looked at here.
     let Args { log: _ } = args;
     let home = Home::from_environment()?;
     sweep::dead(&home, printer)?;
-    let mut rows = vec![header(["NAME", "KUBERNETES", "SUBJECT", "PID", "AGE", "KUBECONFIG"])];
+    let mut rows = vec![header([
+        "NAME",
+        "KUBERNETES",
+        "SUBJECT",
+        "PID",
+        "AGE",
+        "KUBECONFIG",
+    ])];
     for name in home.names()? {
         let age = age(&home, &name).map_or_else(|| "-".to_owned(), spoken);
         match home.load(&name) {
@@ -58,7 +66,10 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
 
 /// How long ago the testbed's name was taken: its directory begins with the owner's file.
 fn age(home: &Home, name: &str) -> Option<Duration> {
-    let written = fs_err::metadata(home.cluster(name).join("owner")).ok()?.modified().ok()?;
+    let written = fs_err::metadata(home.cluster(name).join("owner"))
+        .ok()?
+        .modified()
+        .ok()?;
     written.elapsed().ok()
 }
 

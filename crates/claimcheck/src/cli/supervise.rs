@@ -16,7 +16,7 @@ use super::tools::ToolSources;
 use crate::attach;
 use crate::bed::{self, Bed, BedOptions};
 use crate::exit::{Cause, Ended};
-use crate::failure::Failure;
+use crate::failure::{Failure, from_texts};
 use crate::signals::Interrupts;
 
 /// Its log, among those of the testbed.
@@ -70,10 +70,7 @@ impl From<&Failure> for Refusal {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let Refusal { cause, error, hint } = refusal;
-        // The innermost source comes last.
-        let mut texts = error.into_iter().rev();
-        let innermost = anyhow!(texts.next().unwrap_or_default());
-        let error = texts.fold(innermost, anyhow::Error::context);
+        let error = from_texts(error);
         Self { cause, error, hint }
     }
 }
@@ -112,14 +109,28 @@ pub(crate) async fn run(args: Args) -> Result<Ended, Failure> {
 }
 
 async fn up(args: &Args, home: &Home, interrupts: &Interrupts) -> Result<Bed, Failure> {
-    let Args { name, subject, logs, tools_ms, tools } = args;
+    let Args {
+        name,
+        subject,
+        logs,
+        tools_ms,
+        tools,
+    } = args;
     let subject = Subject::open(subject).map_err(Failure::usage)?;
     let mut options = tools.clone().options().map_err(tool_failure)?;
     options.wanted.retain(|tool| *tool != Tool::Kubectl);
-    let found = Tools::resolve(&options, &NoProgress).await.map_err(tool_failure)?;
+    let found = Tools::resolve(&options, &NoProgress)
+        .await
+        .map_err(tool_failure)?;
     let told = |text: &str| say(&Word::Told(text.to_owned()));
-    let options =
-        BedOptions { home, name, logs, subject: &subject, tools: &found, tools_ms: *tools_ms };
+    let options = BedOptions {
+        home,
+        name,
+        logs,
+        subject: &subject,
+        tools: &found,
+        tools_ms: *tools_ms,
+    };
     let stop = interrupts.first.cancelled();
     let bed = bed::claimed(home, name, stop, Bed::up(&options, &told)).await?;
     attach::share(bed.state())?;

@@ -34,17 +34,32 @@ pub(crate) fn quietly(printer: &Printer) {
 
 /// What was removed of a testbed, in one line.
 pub(crate) fn told(swept: &Swept) -> String {
-    let Swept { name, processes, mounts, logs } = swept;
+    let Swept {
+        name,
+        processes,
+        mounts,
+        logs,
+    } = swept;
     let mut text = format!("testbed `{name}`, left by a dead process: ");
     if processes.is_empty() && mounts.is_empty() {
         text.push_str("its directory");
     } else {
-        let names: Vec<_> = processes.iter().map(|(name, pid)| format!("{name} ({pid})")).collect();
+        let names: Vec<_> = processes
+            .iter()
+            .map(|(name, pid)| format!("{name} ({pid})"))
+            .collect();
         let mounts = mounts.iter().map(|mount| format!("mount {mount}"));
-        text.push_str(&names.into_iter().chain(mounts).collect::<Vec<_>>().join(", "));
+        text.push_str(
+            &names
+                .into_iter()
+                .chain(mounts)
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
     }
     if let Some(logs) = logs {
-        text.push_str(&format!("; logs remain in {logs}"));
+        text.push_str("; logs remain in ");
+        text.push_str(logs.as_str());
     }
     text
 }

@@ -79,9 +79,12 @@ pub struct ToolsArgs {
 
 /// Fetches if asked to, then writes the list to `out`. Progress goes to standard error.
 ///
+/// Cancel safe: the caller drops it on a signal. Dropping the resolution is what stops Go, which
+/// has a process group of its own and does not hear the terminal's interrupt.
+///
 /// # Errors
-/// When a tool cannot be had, when a cached one is not as its record says, on Ctrl-C, and when
-/// `out` cannot be written.
+/// When a tool cannot be had, when a cached one is not as its record says, and when `out` cannot
+/// be written.
 pub async fn run(args: ToolsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let ToolsArgs {
         sources,
@@ -92,15 +95,7 @@ pub async fn run(args: ToolsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let options = sources.options()?;
     if fetch {
         let progress = ToolProgress::stderr();
-        // Dropping the resolution is what stops Go, which has a process group of its own and does
-        // not hear the terminal's interrupt.
-        tokio::select! {
-            resolved = Tools::resolve(&options, &progress) => drop(resolved?),
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.context("failed to wait for Ctrl-C")?;
-                bail!("interrupted; nothing half-made was left, finished tools stay in the cache");
-            }
-        }
+        Tools::resolve(&options, &progress).await?;
     }
     // Hashing half a gigabyte must not hold up the runtime.
     let list = tokio::task::spawn_blocking(move || Tools::list(&options, verify))

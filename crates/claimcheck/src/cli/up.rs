@@ -46,7 +46,12 @@ pub(crate) struct Args {
 /// # Errors
 /// A mistake of the caller, a name that is taken, or a testbed that does not come up.
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
-    let Args { subject, name, tools, log: _ } = args;
+    let Args {
+        subject,
+        name,
+        tools,
+        log: _,
+    } = args;
     let layers = OptionLayers::read()?;
     let (subject, _kind) = options::subject(&layers, subject)?;
     let name = options::name(&layers, name)?.unwrap_or_else(|| DEFAULT_NAME.to_owned());
@@ -55,20 +60,30 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
     sweep::dead(&home, printer)?;
     // The supervisor claims the name; this only spares the wait for it to find out.
     if let Some(owner) = home.owner(&name)? {
-        return Err(StateError::Live { name, pid: owner.pid }.into());
+        return Err(StateError::Live {
+            name,
+            pid: owner.pid,
+        }
+        .into());
     }
     let interrupts = Interrupts::listen()?;
-    let live = Live::new(*printer);
     let clock = Instant::now();
     let progress = ToolProgress::stderr();
     let found = tokio::select! {
         found = Tools::resolve(&tools, &progress) => found.map_err(tool_failure)?,
         () = interrupts.first.cancelled() => return Err(Failure::interrupted()),
     };
+    // Not before: two displays would draw over each other.
+    let live = Live::new(printer.clone());
     let logs = home.logs(&name);
     fresh_logs(&logs).map_err(Failure::testbed)?;
-    let mut supervisor =
-        spawn(&name, &subject.given, &found, millis(clock.elapsed()), &logs)?;
+    let mut supervisor = spawn(
+        &name,
+        &subject.given,
+        &found,
+        millis(clock.elapsed()),
+        &logs,
+    )?;
     let mut words = listen(&mut supervisor)?;
     let result = loop {
         tokio::select! {
@@ -93,7 +108,9 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
         return Err(failure);
     }
     let state = home.load(&name)?;
-    printer.note(&format!("testbed `{name}` is up; `claimcheck down --name {name}` takes it down"));
+    printer.note(&format!(
+        "testbed `{name}` is up; `claimcheck down --name {name}` takes it down"
+    ));
     printer.data(&format!("KUBECONFIG={}\n", state.cluster.kubeconfig))?;
     Ok(Ended::Done)
 }
@@ -106,24 +123,44 @@ fn spawn(
     tools_ms: u64,
     logs: &Utf8Path,
 ) -> Result<Child, Failure> {
-    let log: File = fs_err::File::create(logs.join(LOG)).map_err(Failure::testbed)?.into_parts().0;
+    let log: File = fs_err::File::create(logs.join(LOG))
+        .map_err(Failure::testbed)?
+        .into_parts()
+        .0;
     let mut command = Command::new(this_program()?);
     command
-        .args(["supervise", "--name", name, "--subject", subject, "--logs", logs.as_str()])
+        .args([
+            "supervise",
+            "--name",
+            name,
+            "--subject",
+            subject,
+            "--logs",
+            logs.as_str(),
+        ])
         .args(["--tools-ms", &tools_ms.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
     // They were found a moment ago; the supervisor needs no search of its own.
     for tool in tools.iter() {
-        command.arg("--tool").arg(format!("{}={}", tool.tool, tool.path));
+        command
+            .arg("--tool")
+            .arg(format!("{}={}", tool.tool, tool.path));
     }
-    command.spawn().context("cannot start the supervisor").map_err(Failure::defect)
+    command
+        .spawn()
+        .context("cannot start the supervisor")
+        .map_err(Failure::defect)
 }
 
 /// What the supervisor says, until it closes its side.
 fn listen(supervisor: &mut Child) -> Result<mpsc::UnboundedReceiver<Word>, Failure> {
-    let out = supervisor.stdout.take().context("the supervisor has no pipe").map_err(Failure::defect)?;
+    let out = supervisor
+        .stdout
+        .take()
+        .context("the supervisor has no pipe")
+        .map_err(Failure::defect)?;
     let (said, heard) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in BufReader::new(out).lines().map_while(Result::ok) {

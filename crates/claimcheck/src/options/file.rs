@@ -130,9 +130,13 @@ fn tools(
         .map(|(key, path)| {
             let line = line_of(text, key.span().start);
             let name: &str = key.get_ref();
-            let tool = name.parse::<Tool>().map_err(|_| unknown(line, name, &names))?;
+            let tool = name
+                .parse::<Tool>()
+                .map_err(|_| unknown(line, name, &names))?;
             let path = path.get_ref().as_str().ok_or_else(|| {
-                Failure::wrong(format!("{FILE}:{line}: key `{TOOLS}.{name}` must be a string"))
+                Failure::wrong(format!(
+                    "{FILE}:{line}: key `{TOOLS}.{name}` must be a string"
+                ))
             })?;
             Ok((tool, path.into()))
         })
@@ -155,7 +159,12 @@ fn value_of(value: &DeValue<'_>, form: Form) -> Option<String> {
 
 /// The line, from 1, of a byte of `text`.
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+    text.as_bytes()
+        .iter()
+        .take(at)
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
 }
 
 #[cfg(test)]
@@ -191,7 +200,10 @@ mod tests {
         );
         assert_eq!(hint.as_deref(), Some("did you mean `subject`?"));
         let (error, hint) = refused("[tools]\nectd = \"x\"\n");
-        assert!(error.starts_with("claimcheck.toml:2: unknown key `ectd`"), "{error}");
+        assert!(
+            error.starts_with("claimcheck.toml:2: unknown key `ectd`"),
+            "{error}"
+        );
         assert_eq!(hint.as_deref(), Some("did you mean `etcd`?"));
     }
 
@@ -213,6 +225,10 @@ mod tests {
 
     #[test]
     fn what_is_no_toml_is_refused_with_its_line() {
-        assert!(refused("subject = \"a\"\n= 1\n").0.starts_with("claimcheck.toml:2: "));
+        assert!(
+            refused("subject = \"a\"\n= 1\n")
+                .0
+                .starts_with("claimcheck.toml:2: ")
+        );
     }
 }

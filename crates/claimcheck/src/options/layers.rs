@@ -59,8 +59,9 @@ impl Layers {
     /// # Errors
     /// A mistake in the file, or a misspelt variable.
     pub(crate) fn read() -> Result<Self, Failure> {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         Self::new(environment, file::read()?.as_deref())
     }
 
@@ -75,30 +76,44 @@ impl Layers {
         for name in environment.keys() {
             check_variable(name)?;
         }
-        Ok(Self { environment, file: file::parse(file.unwrap_or_default())? })
+        Ok(Self {
+            environment,
+            file: file::parse(file.unwrap_or_default())?,
+        })
     }
 
     /// The option, where it is given.
     pub(crate) fn given(&self, key: &'static str, flag: Option<String>) -> Option<Given> {
         if let Some(text) = flag {
-            return Some(Given { text, origin: Origin::Flag(key) });
+            return Some(Given {
+                text,
+                origin: Origin::Flag(key),
+            });
         }
         let variable = variable(key);
         if let Some(text) = self.environment.get(&variable) {
-            return Some(Given { text: text.clone(), origin: Origin::Environment(variable) });
+            return Some(Given {
+                text: text.clone(),
+                origin: Origin::Environment(variable),
+            });
         }
         let (text, line) = self.file.values.get(key)?;
-        Some(Given { text: text.clone(), origin: Origin::File(key, *line) })
+        Some(Given {
+            text: text.clone(),
+            origin: Origin::File(key, *line),
+        })
     }
 
     /// The option, or its default.
     pub(crate) fn one(&self, key: &'static str, flag: Option<String>, default: &str) -> Given {
-        self.given(key, flag)
-            .unwrap_or_else(|| Given { text: default.to_owned(), origin: Origin::Default(key) })
+        self.given(key, flag).unwrap_or_else(|| Given {
+            text: default.to_owned(),
+            origin: Origin::Default(key),
+        })
     }
 
     /// The parts of an option that is a list, separated by commas.
-    pub(crate) fn list(&self, key: &'static str, flags: Vec<String>) -> Vec<Given> {
+    pub(crate) fn list(&self, key: &'static str, flags: &[String]) -> Vec<Given> {
         let flag = (!flags.is_empty()).then(|| flags.join(","));
         let Some(given) = self.given(key, flag) else {
             return Vec::new();
@@ -108,7 +123,10 @@ impl Layers {
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty())
-            .map(|part| Given { text: part.to_owned(), origin: given.origin.clone() })
+            .map(|part| Given {
+                text: part.to_owned(),
+                origin: given.origin.clone(),
+            })
             .collect()
     }
 
@@ -131,14 +149,17 @@ fn check_variable(name: &str) -> Result<(), Failure> {
     if known.iter().any(|known| known == name) || OTHERS.contains(&name) {
         return Ok(());
     }
-    let spelt = name.trim_start_matches(PREFIX).to_lowercase().replace('_', "-");
+    let spelt = name
+        .trim_start_matches(PREFIX)
+        .to_lowercase()
+        .replace('_', "-");
     let keys: Vec<&str> = file::KEYS.iter().map(|(key, _)| *key).collect();
     match likeliest(&spelt, &keys) {
         // A whole word in common is no misspelling: CLAIMCHECK_SUBJECT_DIR may be anybody's.
-        Some(key) if key.len().abs_diff(spelt.len()) <= 2 => {
-            Err(Failure::wrong(format!("unknown environment variable `{name}`"))
-                .hint(format!("did you mean `{}`?", variable(key))))
-        }
+        Some(key) if key.len().abs_diff(spelt.len()) <= 2 => Err(Failure::wrong(format!(
+            "unknown environment variable `{name}`"
+        ))
+        .hint(format!("did you mean `{}`?", variable(key)))),
         _ => Ok(()),
     }
 }
@@ -154,6 +175,9 @@ mod tests {
         assert!(check_variable("CLAIMCHECK_HOME").is_ok());
         assert!(check_variable("CLAIMCHECK_BACKEND").is_ok());
         let failure = check_variable("CLAIMCHECK_SUBJCT").unwrap_err();
-        assert_eq!(failure.hint.as_deref(), Some("did you mean `CLAIMCHECK_SUBJECT`?"));
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some("did you mean `CLAIMCHECK_SUBJECT`?")
+        );
     }
 }

@@ -38,6 +38,7 @@ async fn running_set<'w>(world: &'w World, name: &str, replicas: i32) -> CaseRes
         .parallel()
         .template("data", &class);
     let set = set.create().await?;
+    set.served("data").await?;
     set.ready(replicas).await?;
     set.volumes("data", replicas).await?;
     Ok(set)

@@ -325,6 +325,28 @@ impl<'w> Claim<'w> {
         ))
     }
 
+    /// Fails unless the subject has refused the claim: it wrote a Warning event
+    /// `ProvisioningFailed`, and there is no volume and no directory. Ask it after the control.
+    ///
+    /// # Errors
+    /// Failed when there is no such event within limit `event`, or the claim was served.
+    pub async fn refused(&self) -> CaseResult {
+        // First, since nobody writes that event about a claim that was served.
+        self.not_served().await?;
+        self.world.event(&self.uid(), "Warning", "ProvisioningFailed").await?;
+        self.not_served().await
+    }
+
+    /// Fails unless the claim is Pending, without a volume and without a directory, now. Ask it
+    /// after the control.
+    ///
+    /// # Errors
+    /// As [`Claim::still_pending`] and [`Claim::has_no_volume_or_directory`].
+    pub async fn not_served(&self) -> CaseResult {
+        self.has_no_volume_or_directory().await?;
+        self.still_pending().await
+    }
+
     /// Deletes the claim; it is gone, or about to be, when this returns.
     ///
     /// # Errors

@@ -171,12 +171,26 @@ impl World {
                     if path == entry || path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/')))
             })
         };
-        for entry in self.export().list("").await? {
-            if self.bears_our_name(&entry) && !named_directory(&entry) {
-                leaks.push(self.leak("directory", entry));
-            }
+        for entry in self.left_on_export(named_directory).await? {
+            leaks.push(self.leak("directory", entry));
         }
         Ok(leaks)
+    }
+
+    /// Entries of the export's root that bear this case's name, are not `named`, and stay: whether a
+    /// directory goes before its volume is the business of R01, not of the ledger.
+    async fn left_on_export(&self, named: impl Fn(&str) -> bool) -> CaseResult<Vec<String>> {
+        let deadline = tokio::time::Instant::now() + self.limit(Limit::VolumeReclaimed);
+        // An export has no watch: the pause between two looks.
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            ticks.tick().await;
+            let mut left = self.export().list("").await?;
+            left.retain(|entry| self.bears_our_name(entry) && !named(entry));
+            if left.is_empty() || tokio::time::Instant::now() > deadline {
+                return Ok(left);
+            }
+        }
     }
 
     /// Whether an entry of the export's root belongs to this case by its name.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
@@ -30,7 +30,7 @@ impl World {
     /// Inconclusive when a class cannot be changed.
     pub async fn without_default_class(&self) -> CaseResult {
         let api = self.cluster_api::<StorageClass>();
-        for class in api.list(&Default::default()).await? {
+        for class in api.list(&ListParams::default()).await? {
             let default = [IS_DEFAULT, IS_DEFAULT_BETA]
                 .iter()
                 .find(|key| class.annotations().get(**key).is_some_and(|value| value == "true"));
@@ -115,7 +115,7 @@ fn class_or_none(class: Option<&str>) -> String {
 /// list and patch on storageclasses.
 pub(crate) async fn restore(client: Client) -> Result<(), kube::Error> {
     let api: Api<StorageClass> = Api::all(client);
-    for class in api.list(&Default::default()).await? {
+    for class in api.list(&ListParams::default()).await? {
         if let Some(key) = class.annotations().get(SUSPENDED) {
             let patch = json!({"metadata": {"annotations": {SUSPENDED: null, key: "true"}}});
             api.patch(&class.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;

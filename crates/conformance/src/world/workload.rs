@@ -1,4 +1,4 @@
-//! Pods, headless services and StatefulSets of a case.
+//! Pods, headless services and stateful sets of a case.
 //!
 //! On simulated nodes a pod that carries the label [`HOLD_READY`] runs without being Ready, and one
 //! that carries [`HOLD_TERMINATION`] stays while it is being deleted, until the label is taken off.
@@ -9,8 +9,10 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+
+pub use testbed::kind::{HOLD_READY, HOLD_TERMINATION};
 
 use super::World;
 use super::claim::Claim;
@@ -19,10 +21,6 @@ use crate::limits::Limit;
 use crate::tracker::Kind;
 use crate::trouble::{CaseResult, Trouble};
 
-/// Holds a pod unready while its value is `true`.
-pub const HOLD_READY: &str = "claimcheck.dev/hold-ready";
-/// Holds a pod that is being deleted while its value is `true`.
-pub const HOLD_TERMINATION: &str = "claimcheck.dev/hold-termination";
 /// An image that every node has: the sandbox image of Kubernetes.
 pub const IMAGE: &str = "registry.k8s.io/pause:3.10";
 
@@ -302,6 +300,21 @@ impl<'w> Set<'w> {
         }
     }
 
+    /// Waits until the claim that `template` makes for the first pod is Bound: without it no pod of
+    /// the set runs, and the claim's sentence says more than the pod's.
+    ///
+    /// # Errors
+    /// Failed when there is no such claim within limit `control-plane`, or when it is not Bound
+    /// within limit `claim-bound`.
+    pub async fn served(&self, template: &str) -> CaseResult<Volume<'w>> {
+        let name = self.claim_name(template, 0);
+        let what = format!("the set {} makes claim {name}", self.name);
+        let made = self.world.eventually(&name, what, Limit::ControlPlane, |claim: Option<&PersistentVolumeClaim>| {
+            claim.cloned()
+        });
+        self.world.adopt_claim(made.await?).bound().await
+    }
+
     /// The volumes behind the claims that `template` made for ordinals below `replicas`: each claim
     /// is Bound, and each has a directory that no other has.
     ///
@@ -375,7 +388,7 @@ impl<'w> Set<'w> {
 
     /// A set that does not come up is explained by what its claims wait for.
     async fn explain(&self, mut trouble: Trouble) -> Trouble {
-        let claims = self.world.api::<PersistentVolumeClaim>().list(&Default::default()).await;
+        let claims = self.world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await;
         for claim in claims.into_iter().flatten() {
             let phase = claim.status.as_ref().and_then(|status| status.phase.clone());
             let phase = phase.unwrap_or_default();

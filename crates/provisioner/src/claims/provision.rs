@@ -26,23 +26,48 @@ impl Claims {
         class: &StorageClass,
     ) -> Result<Next, StepError> {
         let uid = uid_of(claim);
-        let parameters = self.rules.class_parameters(class, self.config.unknown_parameters)?;
+        let parameters = self
+            .rules
+            .class_parameters(class, self.config.unknown_parameters)?;
         if !parameters.ignored.is_empty() {
-            tracing::warn!(class = class.name_any(), parameters = parameters.ignored.join(", "), "unknown class parameters are ignored");
+            tracing::warn!(
+                class = class.name_any(),
+                parameters = parameters.ignored.join(", "),
+                "unknown class parameters are ignored"
+            );
         }
         let volume = self.rules.volume_name(claim);
         let on_delete = self.rules.on_delete(&parameters);
         if self.volumes.is_present(&volume)
             && let Some(found) = self.cluster.get_volume(&volume).await?
         {
-            return self.recognise(share, claim, class, (&parameters, on_delete), &found).await;
+            return self
+                .recognise(share, claim, class, (&parameters, on_delete), &found)
+                .await;
         }
         let started = Instant::now();
-        let planned = share.plan(MakeRequest { claim, volume: &volume, parameters: &parameters, on_delete }).await?;
-        let name = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
+        let planned = share
+            .plan(MakeRequest {
+                claim,
+                volume: &volume,
+                parameters: &parameters,
+                on_delete,
+            })
+            .await?;
+        let name = format!(
+            "{}/{}",
+            claim.namespace().unwrap_or_default(),
+            claim.name_any()
+        );
         self.tell(claim, &Notice::Provisioning { claim: name });
         let record = share.make(planned).await?;
-        let wanted = self.wanted(share, claim, class, &volume, (&record.directory, record.origin, record.on_delete));
+        let wanted = self.wanted(
+            share,
+            claim,
+            class,
+            &volume,
+            (&record.directory, record.origin, record.on_delete),
+        );
         self.fence.check()?;
         match self.cluster.create_volume(&wanted).await {
             Ok(_) => {}
@@ -75,8 +100,16 @@ impl Claims {
         object: &PersistentVolume,
     ) -> Next {
         lock(&self.unanswered).remove(&uid_of(claim));
-        self.tell(claim, &Notice::ProvisioningSucceeded { volume: volume.to_owned() });
-        let policy = object.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+        self.tell(
+            claim,
+            &Notice::ProvisioningSucceeded {
+                volume: volume.to_owned(),
+            },
+        );
+        let policy = object
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
         match share.saved(volume, policy).await {
             Ok(()) => Next::OnChange,
             Err(error) => {
@@ -99,14 +132,25 @@ impl Claims {
     ) -> Result<Next, StepError> {
         let volume = found.name_any();
         let record = share.index().record(&volume);
-        let wanted = match &record {
-            Some(record) => {
-                self.wanted(share, claim, class, &volume, (&record.directory, record.origin, record.on_delete))
-            }
-            None => {
-                let directory = self.rules.directory(&self.config.target, parameters, claim, &volume)?;
-                self.wanted(share, claim, class, &volume, (&directory, Origin::Created, on_delete))
-            }
+        let wanted = if let Some(record) = &record {
+            self.wanted(
+                share,
+                claim,
+                class,
+                &volume,
+                (&record.directory, record.origin, record.on_delete),
+            )
+        } else {
+            let directory =
+                self.rules
+                    .directory(&self.config.target, parameters, claim, &volume)?;
+            self.wanted(
+                share,
+                claim,
+                class,
+                &volume,
+                (&directory, Origin::Created, on_delete),
+            )
         };
         if !self.rules.is_same_volume(&wanted, found) {
             return Err(Refusal::VolumeTaken { volume }.into());
@@ -126,7 +170,15 @@ impl Claims {
         (directory, origin, on_delete): (&RelativePath, Origin, OnDelete),
     ) -> PersistentVolume {
         let scope = share.scope();
-        self.rules.volume_object(&VolumeRequest { scope, claim, class, name, directory, origin, on_delete })
+        self.rules.volume_object(&VolumeRequest {
+            scope,
+            claim,
+            class,
+            name,
+            directory,
+            origin,
+            on_delete,
+        })
     }
 
     /// A claim that wants no volume any more: what was made for it and has no volume object goes.
@@ -136,11 +188,19 @@ impl Claims {
             if !matches!(record.state, State::Intent | State::Ready) {
                 continue;
             }
-            let live = self.cluster.get_claim(&record.claim.namespace, &record.claim.name).await?;
+            let live = self
+                .cluster
+                .get_claim(&record.claim.namespace, &record.claim.name)
+                .await?;
             let waiting = live.as_ref().is_some_and(|claim| {
                 claim.metadata.uid.as_deref() == Some(uid)
                     && claim.metadata.deletion_timestamp.is_none()
-                    && claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default().is_empty()
+                    && claim
+                        .spec
+                        .as_ref()
+                        .and_then(|spec| spec.volume_name.as_deref())
+                        .unwrap_or_default()
+                        .is_empty()
             });
             if waiting {
                 continue;
@@ -148,7 +208,10 @@ impl Claims {
             match self.cluster.get_volume(&record.volume).await? {
                 Some(found) if is_made_for(&self.config.target, &found, uid) => {
                     // Its release, if it comes to that, is seen in the watch of volumes.
-                    let policy = found.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+                    let policy = found
+                        .spec
+                        .as_ref()
+                        .and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
                     share.saved(&record.volume, policy).await?;
                 }
                 _ => match self.unanswered_for(uid) {
@@ -165,7 +228,9 @@ impl Claims {
 
     fn unanswered_for(&self, uid: &str) -> Option<std::time::Duration> {
         let until = *lock(&self.unanswered).get(uid)?;
-        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        until
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
     }
 
     pub(super) fn tell_failure(&self, claim: &PersistentVolumeClaim, error: &StepError) {
@@ -181,11 +246,21 @@ impl Claims {
 }
 
 fn failed(claim: &PersistentVolumeClaim, cause: String) -> Notice {
-    Notice::ProvisioningFailed { class: class_name(claim).unwrap_or_default().to_owned(), cause }
+    Notice::ProvisioningFailed {
+        class: class_name(claim).unwrap_or_default().to_owned(),
+        cause,
+    }
 }
 
 fn is_made_for(target: &Target, volume: &PersistentVolume, uid: &str) -> bool {
-    let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()).and_then(|claim| claim.uid.as_deref());
+    let claim = volume
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.claim_ref.as_ref())
+        .and_then(|claim| claim.uid.as_deref());
     claim == Some(uid)
-        && volume.annotations().get(PROVISIONED_BY).is_some_and(|name| name == target.provisioner.as_str())
+        && volume
+            .annotations()
+            .get(PROVISIONED_BY)
+            .is_some_and(|name| name == target.provisioner.as_str())
 }

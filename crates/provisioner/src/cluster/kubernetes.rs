@@ -93,7 +93,12 @@ fn translate(verb: &'static str, object: String, error: &kube::Error) -> ApiErro
         }
         other => (ApiCause::Unexpected, chain(other)),
     };
-    ApiError { verb, object, cause, message }
+    ApiError {
+        verb,
+        object,
+        cause,
+        message,
+    }
 }
 
 /// An error with its sources: kube's outer texts seldom say what happened.
@@ -120,48 +125,83 @@ fn of_volume(name: &str) -> String {
 }
 
 fn of_lease(lease: &Lease) -> String {
-    format!("lease {}/{}", lease.namespace().unwrap_or_default(), lease.name_any())
+    format!(
+        "lease {}/{}",
+        lease.namespace().unwrap_or_default(),
+        lease.name_any()
+    )
 }
 
 #[async_trait]
 impl ClusterApi for Kubernetes {
-    async fn get_claim(&self, namespace: &str, name: &str) -> ApiResult<Option<PersistentVolumeClaim>> {
+    async fn get_claim(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> ApiResult<Option<PersistentVolumeClaim>> {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
-        self.call("get", || of_claim(namespace, name), api.get_opt(name)).await
+        self.call("get", || of_claim(namespace, name), api.get_opt(name))
+            .await
     }
 
     async fn get_volume(&self, name: &str) -> ApiResult<Option<PersistentVolume>> {
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
-        self.call("get", || of_volume(name), api.get_opt(name)).await
+        self.call("get", || of_volume(name), api.get_opt(name))
+            .await
     }
 
     async fn create_volume(&self, volume: &PersistentVolume) -> ApiResult<PersistentVolume> {
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         let parameters = PostParams::default();
-        self.call("create", || of_volume(&volume.name_any()), api.create(&parameters, volume)).await
+        self.call(
+            "create",
+            || of_volume(&volume.name_any()),
+            api.create(&parameters, volume),
+        )
+        .await
     }
 
     async fn delete_volume(&self, name: &str, uid: &str) -> ApiResult<Deletion> {
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
             ..DeleteParams::default()
         };
-        match self.call("delete", || of_volume(name), api.delete(name, &parameters)).await {
-            Ok(answer) => Ok(answer.left().map_or(Deletion::Gone, |volume| Deletion::Going(Box::new(volume)))),
+        match self
+            .call("delete", || of_volume(name), api.delete(name, &parameters))
+            .await
+        {
+            Ok(answer) => Ok(answer
+                .left()
+                .map_or(Deletion::Gone, |volume| Deletion::Going(Box::new(volume)))),
             Err(error) if error.cause == ApiCause::NotFound => Ok(Deletion::Gone),
             Err(error) if error.cause == ApiCause::Conflict => Ok(Deletion::Other),
             Err(error) => Err(error),
         }
     }
 
-    async fn set_finalizers(&self, name: &str, resource_version: &str, finalizers: &[String]) -> ApiResult<()> {
+    async fn set_finalizers(
+        &self,
+        name: &str,
+        resource_version: &str,
+        finalizers: &[String],
+    ) -> ApiResult<()> {
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         let patch = Patch::Merge(json!({
             "metadata": { "resourceVersion": resource_version, "finalizers": finalizers }
         }));
         let parameters = PatchParams::default();
-        match self.call("patch", || of_volume(name), api.patch(name, &parameters, &patch)).await {
+        match self
+            .call(
+                "patch",
+                || of_volume(name),
+                api.patch(name, &parameters, &patch),
+            )
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) if error.cause == ApiCause::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -173,7 +213,10 @@ impl ClusterApi for Kubernetes {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let object = || format!("event {namespace}/{}", event.name_any());
         let parameters = PostParams::default();
-        match self.call("create", object, api.create(&parameters, event)).await {
+        match self
+            .call("create", object, api.create(&parameters, event))
+            .await
+        {
             Ok(_) => Ok(()),
             // Names are random: one that exists is this very event, stored by a retried request.
             Err(error) if error.cause == ApiCause::AlreadyExists => Ok(()),
@@ -185,27 +228,43 @@ impl ClusterApi for Kubernetes {
         let namespace = event.namespace().unwrap_or_default();
         let name = event.name_any();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        let patch = Patch::Merge(json!({ "count": event.count, "lastTimestamp": event.last_timestamp }));
+        let patch =
+            Patch::Merge(json!({ "count": event.count, "lastTimestamp": event.last_timestamp }));
         let object = || format!("event {namespace}/{name}");
         let parameters = PatchParams::default();
-        self.call("patch", object, api.patch(&name, &parameters, &patch)).await.map(drop)
+        self.call("patch", object, api.patch(&name, &parameters, &patch))
+            .await
+            .map(drop)
     }
 
     async fn get_lease(&self, namespace: &str, name: &str) -> ApiResult<Option<Lease>> {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), namespace);
-        self.call("get", || format!("lease {namespace}/{name}"), api.get_opt(name)).await
+        self.call(
+            "get",
+            || format!("lease {namespace}/{name}"),
+            api.get_opt(name),
+        )
+        .await
     }
 
     async fn create_lease(&self, lease: &Lease) -> ApiResult<Lease> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), &lease.namespace().unwrap_or_default());
+        let api: Api<Lease> =
+            Api::namespaced(self.client.clone(), &lease.namespace().unwrap_or_default());
         let parameters = PostParams::default();
-        self.call("create", || of_lease(lease), api.create(&parameters, lease)).await
+        self.call("create", || of_lease(lease), api.create(&parameters, lease))
+            .await
     }
 
     async fn update_lease(&self, lease: &Lease) -> ApiResult<Lease> {
-        let api: Api<Lease> = Api::namespaced(self.client.clone(), &lease.namespace().unwrap_or_default());
+        let api: Api<Lease> =
+            Api::namespaced(self.client.clone(), &lease.namespace().unwrap_or_default());
         let parameters = PostParams::default();
-        self.call("update", || of_lease(lease), api.replace(&lease.name_any(), &parameters, lease)).await
+        self.call(
+            "update",
+            || of_lease(lease),
+            api.replace(&lease.name_any(), &parameters, lease),
+        )
+        .await
     }
 
     async fn is_granted(&self, right: &Right, lock_namespace: &str) -> ApiResult<bool> {
@@ -224,7 +283,13 @@ impl ClusterApi for Kubernetes {
             ..SelfSubjectAccessReview::default()
         };
         let parameters = PostParams::default();
-        let answer = self.call("review", || right.to_string(), api.create(&parameters, &review)).await?;
+        let answer = self
+            .call(
+                "review",
+                || right.to_string(),
+                api.create(&parameters, &review),
+            )
+            .await?;
         Ok(answer.status.is_some_and(|status| status.allowed))
     }
 

@@ -48,14 +48,23 @@ pub fn volume_directory(target: &Target, volume: &PersistentVolume) -> Option<Re
 /// Whether a volume says it is ours: made by a provisioner of our name, on our server, below our
 /// export. Necessary, never sufficient: see [`disposal`] (nfs-subdir #310).
 pub fn is_our_volume(target: &Target, volume: &PersistentVolume) -> bool {
-    volume.annotations().get(PROVISIONED_BY).is_some_and(|name| name == target.provisioner.as_str())
+    volume
+        .annotations()
+        .get(PROVISIONED_BY)
+        .is_some_and(|name| name == target.provisioner.as_str())
         && volume_directory(target, volume).is_some()
 }
 
 /// Whether a volume is to go: its claim is gone and its policy, as it stands now, is Delete.
 pub fn is_reclaimable(volume: &PersistentVolume) -> bool {
-    let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
-    let policy = volume.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+    let phase = volume
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let policy = volume
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
     phase == Some(RELEASED) && policy == Some(DELETE)
 }
 
@@ -64,13 +73,22 @@ pub fn is_reclaimable(volume: &PersistentVolume) -> bool {
 ///
 /// `live` is what stands under the name the volume's claim reference gives.
 pub fn is_claim_gone(volume: &PersistentVolume, live: Option<&PersistentVolumeClaim>) -> bool {
-    let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-    let Some(uid) = reference.and_then(|reference| reference.uid.as_deref()) else { return false };
+    let reference = volume
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.claim_ref.as_ref());
+    let Some(uid) = reference.and_then(|reference| reference.uid.as_deref()) else {
+        return false;
+    };
     match live {
         None => true,
         Some(claim) if claim.metadata.uid.as_deref() != Some(uid) => true,
         Some(claim) => {
-            let bound = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).unwrap_or_default();
+            let bound = claim
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.volume_name.as_deref())
+                .unwrap_or_default();
             !bound.is_empty() && Some(bound) != volume.metadata.name.as_deref()
         }
     }
@@ -91,12 +109,19 @@ pub fn disposal(scope: &Scope, volume: &PersistentVolume, record: Option<&Record
     let Some(record) = record else {
         return Disposal::LeaveAlone("the export has no record of this volume".to_owned());
     };
-    let claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()).and_then(|claim| claim.uid.as_deref());
+    let claim = volume
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.claim_ref.as_ref())
+        .and_then(|claim| claim.uid.as_deref());
     if claim != Some(record.claim.uid.as_str()) {
         return Disposal::LeaveAlone("the record on the export is about another claim".to_owned());
     }
     if volume_directory(&scope.target, volume).as_ref() != Some(&record.directory) {
-        return Disposal::LeaveAlone(format!("the record on the export says the directory is {}", record.directory));
+        return Disposal::LeaveAlone(format!(
+            "the record on the export says the directory is {}",
+            record.directory
+        ));
     }
     let on_delete = match annotations.get(ON_DELETE) {
         None => record.on_delete,
@@ -117,15 +142,21 @@ pub fn disposal(scope: &Scope, volume: &PersistentVolume, record: Option<&Record
 pub fn disposal_without_volume(record: &Record) -> Disposal {
     match record.reclaim_policy.as_deref() {
         Some(DELETE) => by_origin(record, record.on_delete),
-        Some(policy) => Disposal::Keep(format!("its volume is gone, and its reclaim policy was {policy}")),
-        None => Disposal::Keep("its volume is gone, and its reclaim policy was never seen".to_owned()),
+        Some(policy) => Disposal::Keep(format!(
+            "its volume is gone, and its reclaim policy was {policy}"
+        )),
+        None => {
+            Disposal::Keep("its volume is gone, and its reclaim policy was never seen".to_owned())
+        }
     }
 }
 
 fn by_origin(record: &Record, on_delete: OnDelete) -> Disposal {
     match (record.origin, on_delete) {
         (_, OnDelete::Retain) => Disposal::Apply(OnDelete::Retain),
-        (Origin::Reused, _) => Disposal::Keep("it existed before the volume and was not made here".to_owned()),
+        (Origin::Reused, _) => {
+            Disposal::Keep("it existed before the volume and was not made here".to_owned())
+        }
         (Origin::Created | Origin::Adopted, on_delete) => Disposal::Apply(on_delete),
     }
 }

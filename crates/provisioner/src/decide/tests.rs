@@ -1,3 +1,5 @@
+//! Tables for every pure decision; beyond 500 lines because they share their fixtures.
+
 use k8s_openapi::api::core::v1::PersistentVolume;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -33,7 +35,11 @@ fn merge(base: &mut Value, patch: Value) {
     match (base, patch) {
         (Value::Object(base), Value::Object(patch)) => {
             for (key, value) in patch {
-                merge(base.entry(key).or_insert(Value::Null), value);
+                if value.is_null() {
+                    base.remove(&key);
+                } else {
+                    merge(base.entry(key).or_insert(Value::Null), value);
+                }
             }
         }
         (base, patch) => *base = patch,
@@ -62,8 +68,12 @@ fn class(patch: Value) -> StorageClass {
     serde_json::from_value(value).unwrap()
 }
 
-fn parameters(pairs: Value) -> ClassParameters {
-    class_parameters(&class(json!({ "parameters": pairs })), UnknownParameters::Refuse).unwrap()
+fn parameters(pairs: &Value) -> ClassParameters {
+    class_parameters(
+        &class(json!({ "parameters": pairs })),
+        UnknownParameters::Refuse,
+    )
+    .unwrap()
 }
 
 #[rstest]
@@ -73,11 +83,21 @@ fn parameters(pairs: Value) -> ClassParameters {
 #[case(json!({ STORAGE_PROVISIONER: "other.org/nfs", STORAGE_PROVISIONER_BETA: "westos.org/nfs" }), false)]
 #[case(json!({ STORAGE_PROVISIONER: null }), false)]
 #[case(json!({ STORAGE_PROVISIONER: "" }), false)]
-fn a_claim_is_ours_by_either_annotation_stable_first(#[case] annotations: Value, #[case] ours: bool) {
+fn a_claim_is_ours_by_either_annotation_stable_first(
+    #[case] annotations: Value,
+    #[case] ours: bool,
+) {
     let claim = claim(json!({ "metadata": { "annotations": annotations } }));
     assert_eq!(is_our_claim(&target(), &claim, None), ours);
-    assert_eq!(is_our_claim(&target(), &claim, Some(&class(json!({})))), ours);
-    assert!(!is_our_claim(&target(), &claim, Some(&class(json!({ "provisioner": "other.org/nfs" })))));
+    assert_eq!(
+        is_our_claim(&target(), &claim, Some(&class(json!({})))),
+        ours
+    );
+    assert!(!is_our_claim(
+        &target(),
+        &claim,
+        Some(&class(json!({ "provisioner": "other.org/nfs" })))
+    ));
 }
 
 #[rstest]
@@ -87,7 +107,10 @@ fn a_claim_is_ours_by_either_annotation_stable_first(#[case] annotations: Value,
 #[case(json!({ "metadata": { "annotations": { STORAGE_CLASS_BETA: "class" } }, "spec": { "storageClassName": null } }), json!({}))]
 #[case(json!({ "spec": { "volumeName": "", "volumeAttributesClassName": "" } }), json!({}))]
 fn a_plain_claim_is_provisioned(#[case] claim_patch: Value, #[case] class_patch: Value) {
-    assert_eq!(claim_decision(&claim(claim_patch), Some(&class(class_patch))), ClaimDecision::Provision);
+    assert_eq!(
+        claim_decision(&claim(claim_patch), Some(&class(class_patch))),
+        ClaimDecision::Provision
+    );
 }
 
 #[rstest]
@@ -97,19 +120,34 @@ fn a_plain_claim_is_provisioned(#[case] claim_patch: Value, #[case] class_patch:
 #[case(json!({ "spec": { "storageClassName": null } }))]
 #[case(json!({ "metadata": { "annotations": { STORAGE_CLASS_BETA: "" } } }))]
 fn a_claim_that_needs_nothing_is_ignored(#[case] patch: Value) {
-    assert!(matches!(claim_decision(&claim(patch), Some(&class(json!({})))), ClaimDecision::Ignore(_)));
+    assert!(matches!(
+        claim_decision(&claim(patch), Some(&class(json!({})))),
+        ClaimDecision::Ignore(_)
+    ));
 }
 
 #[test]
 fn a_claim_waits_for_its_class_and_its_node() {
-    assert!(matches!(claim_decision(&claim(json!({})), None), ClaimDecision::Wait(_)));
+    assert!(matches!(
+        claim_decision(&claim(json!({})), None),
+        ClaimDecision::Wait(_)
+    ));
     let waiting = class(json!({ "volumeBindingMode": WAIT_FOR_FIRST_CONSUMER }));
-    assert!(matches!(claim_decision(&claim(json!({})), Some(&waiting)), ClaimDecision::Wait(_)));
+    assert!(matches!(
+        claim_decision(&claim(json!({})), Some(&waiting)),
+        ClaimDecision::Wait(_)
+    ));
     let empty = claim(json!({ "metadata": { "annotations": { SELECTED_NODE: "" } } }));
-    assert!(matches!(claim_decision(&empty, Some(&waiting)), ClaimDecision::Wait(_)));
+    assert!(matches!(
+        claim_decision(&empty, Some(&waiting)),
+        ClaimDecision::Wait(_)
+    ));
     // What cannot be served says so only once somebody wants it.
     let block = claim(json!({ "spec": { "volumeMode": BLOCK } }));
-    assert!(matches!(claim_decision(&block, Some(&waiting)), ClaimDecision::Wait(_)));
+    assert!(matches!(
+        claim_decision(&block, Some(&waiting)),
+        ClaimDecision::Wait(_)
+    ));
 }
 
 #[rstest]
@@ -158,7 +196,7 @@ fn a_claim_is_the_same_by_uid_only() {
 #[case(json!({ "pathPattern": "${.PVC.namespace}/${.PVC.name}" }), "ns/claim")]
 #[case(json!({ "pathPattern": "${.PVC.annotations.gone}" }), "ns-claim-pvc-1")]
 fn the_directory_follows_the_pattern(#[case] pairs: Value, #[case] expected: &str) {
-    let directory = directory(&target(), &parameters(pairs), &claim(json!({})), "pvc-1").unwrap();
+    let directory = directory(&target(), &parameters(&pairs), &claim(json!({})), "pvc-1").unwrap();
     assert_eq!(directory.to_string(), expected);
 }
 
@@ -169,7 +207,7 @@ fn the_directory_follows_the_pattern(#[case] pairs: Value, #[case] expected: &st
 #[case(".claimcheck/x")]
 #[case("a\nb")]
 fn a_label_or_annotation_cannot_leave_the_export(#[case] value: &str) {
-    let parameters = parameters(json!({ "pathPattern": "${.PVC.annotations.dir}" }));
+    let parameters = parameters(&json!({ "pathPattern": "${.PVC.annotations.dir}" }));
     let claim = claim(json!({ "metadata": { "annotations": { "dir": value } } }));
     let refusal = directory(&target(), &parameters, &claim, "pvc-1").unwrap_err();
     assert!(matches!(refusal, Refusal::Path { .. }));
@@ -180,10 +218,18 @@ fn record(patch: impl FnOnce(&mut Record)) -> Record {
     let mut record = Record {
         format: FORMAT,
         volume: "pvc-1".to_owned(),
-        claim: ClaimId { namespace: "ns".to_owned(), name: "claim".to_owned(), uid: "1".to_owned() },
+        claim: ClaimId {
+            namespace: "ns".to_owned(),
+            name: "claim".to_owned(),
+            uid: "1".to_owned(),
+        },
         directory: RelativePath::parse("ns/claim").unwrap(),
         parents: Vec::new(),
-        identity: Some(DirectoryIdentity { fsid: 1, fileid: 2, on_root: true }),
+        identity: Some(DirectoryIdentity {
+            fsid: 1,
+            fileid: 2,
+            on_root: true,
+        }),
         origin: Origin::Created,
         on_delete: OnDelete::Archive,
         state: State::Saved,
@@ -197,7 +243,12 @@ fn record(patch: impl FnOnce(&mut Record)) -> Record {
 }
 
 fn neighbour(relation: Relation, record: Option<Record>) -> Neighbour {
-    Neighbour { relation, volume: "pvc-0".to_owned(), directory: RelativePath::parse("ns/claim").unwrap(), record }
+    Neighbour {
+        relation,
+        volume: "pvc-0".to_owned(),
+        directory: RelativePath::parse("ns/claim").unwrap(),
+        record,
+    }
 }
 
 #[test]
@@ -219,7 +270,10 @@ fn only_a_directory_kept_for_the_same_name_may_be_had_again() {
         record.claim.namespace = "elsewhere".to_owned();
     });
     let refusal = place(vec![neighbour(Relation::Same, Some(other))]).unwrap_err();
-    assert_eq!(refusal.to_string(), "the directory ns/claim is ns/claim, which belongs to volume pvc-0");
+    assert_eq!(
+        refusal.to_string(),
+        "the directory ns/claim is ns/claim, which belongs to volume pvc-0"
+    );
     assert!(!refusal.is_lasting(), "the other volume may go");
 }
 
@@ -235,13 +289,22 @@ fn an_unrecorded_directory_is_taken_only_where_the_author_could_not_aim_it(
     #[case] origin: Option<Origin>,
 ) {
     let path = RelativePath::parse(path).unwrap();
-    assert_eq!(existing_directory(&path, &parameters(pairs.clone()), None).ok(), origin);
+    assert_eq!(
+        existing_directory(&path, &parameters(&pairs), None).ok(),
+        origin
+    );
     let kept = record(|_| ());
-    assert_eq!(existing_directory(&path, &parameters(pairs), Some(&kept)), Ok(Origin::Created));
+    assert_eq!(
+        existing_directory(&path, &parameters(&pairs), Some(&kept)),
+        Ok(Origin::Created)
+    );
 }
 
 fn built(class_patch: Value, claim_patch: Value, finalizer: bool) -> PersistentVolume {
-    let scope = Scope { finalizer, ..scope() };
+    let scope = Scope {
+        finalizer,
+        ..scope()
+    };
     volume::volume_object(&VolumeRequest {
         scope: &scope,
         claim: &claim(claim_patch),
@@ -255,7 +318,11 @@ fn built(class_patch: Value, claim_patch: Value, finalizer: bool) -> PersistentV
 
 #[test]
 fn the_volume_object_is_complete() {
-    let volume = built(json!({ "mountOptions": ["nfsvers=4.1", "hard"] }), json!({}), false);
+    let volume = built(
+        json!({ "mountOptions": ["nfsvers=4.1", "hard"] }),
+        json!({}),
+        false,
+    );
     assert_eq!(
         serde_json::to_value(&volume).unwrap(),
         json!({
@@ -292,8 +359,18 @@ fn the_volume_object_is_complete() {
 #[test]
 fn policy_and_finalizer_follow_class_and_rights() {
     let volume = built(json!({ "reclaimPolicy": "Retain" }), json!({}), true);
-    assert_eq!(volume.spec.unwrap().persistent_volume_reclaim_policy.as_deref(), Some("Retain"));
-    assert_eq!(volume.metadata.finalizers.unwrap(), [crate::constants::VOLUME_FINALIZER]);
+    assert_eq!(
+        volume
+            .spec
+            .unwrap()
+            .persistent_volume_reclaim_policy
+            .as_deref(),
+        Some("Retain")
+    );
+    assert_eq!(
+        volume.metadata.finalizers.unwrap(),
+        [crate::constants::VOLUME_FINALIZER]
+    );
 }
 
 #[rstest]
@@ -307,7 +384,10 @@ fn a_volume_of_the_name_is_ours_only_if_the_facts_agree(#[case] patch: Value, #[
     let wanted = built(json!({}), json!({}), false);
     let mut found = serde_json::to_value(&wanted).unwrap();
     merge(&mut found, patch);
-    assert_eq!(volume::is_same_volume(&wanted, &serde_json::from_value(found).unwrap()), same);
+    assert_eq!(
+        volume::is_same_volume(&wanted, &serde_json::from_value(found).unwrap()),
+        same
+    );
 }
 
 fn released(patch: Value) -> PersistentVolume {
@@ -342,10 +422,19 @@ fn a_volume_is_ours_by_name_server_and_path(#[case] patch: Value, #[case] ours: 
 fn a_volume_waits_for_the_very_claim_it_was_made_for() {
     let volume = released(json!({}));
     assert!(reclaim::is_claim_gone(&volume, None));
-    assert!(reclaim::is_claim_gone(&volume, Some(&claim(json!({ "metadata": { "uid": "2" } })))));
+    assert!(reclaim::is_claim_gone(
+        &volume,
+        Some(&claim(json!({ "metadata": { "uid": "2" } })))
+    ));
     assert!(!reclaim::is_claim_gone(&volume, Some(&claim(json!({})))));
-    assert!(!reclaim::is_claim_gone(&volume, Some(&claim(json!({ "spec": { "volumeName": "pvc-1" } })))));
-    assert!(reclaim::is_claim_gone(&volume, Some(&claim(json!({ "spec": { "volumeName": "elsewhere" } })))));
+    assert!(!reclaim::is_claim_gone(
+        &volume,
+        Some(&claim(json!({ "spec": { "volumeName": "pvc-1" } })))
+    ));
+    assert!(reclaim::is_claim_gone(
+        &volume,
+        Some(&claim(json!({ "spec": { "volumeName": "elsewhere" } })))
+    ));
     let unknown = released(json!({ "spec": { "claimRef": { "uid": null } } }));
     assert!(!reclaim::is_claim_gone(&unknown, None));
 }
@@ -356,29 +445,58 @@ fn a_volume_waits_for_the_very_claim_it_was_made_for() {
 #[case(OnDelete::Archive)]
 fn the_recorded_policy_is_applied_unless_an_administrator_edited_it(#[case] recorded: OnDelete) {
     let record = record(|record| record.on_delete = recorded);
-    let plain = released(json!({ "metadata": { "annotations": { crate::constants::ON_DELETE: null } } }));
-    assert_eq!(reclaim::disposal(&scope(), &plain, Some(&record)), Disposal::Apply(recorded));
-    let edited = released(json!({ "metadata": { "annotations": { crate::constants::ON_DELETE: "retain" } } }));
-    assert_eq!(reclaim::disposal(&scope(), &edited, Some(&record)), Disposal::Apply(OnDelete::Retain));
-    let bad = released(json!({ "metadata": { "annotations": { crate::constants::ON_DELETE: "Archive" } } }));
-    assert!(matches!(reclaim::disposal(&scope(), &bad, Some(&record)), Disposal::Blocked(_)));
+    let plain =
+        released(json!({ "metadata": { "annotations": { crate::constants::ON_DELETE: null } } }));
+    assert_eq!(
+        reclaim::disposal(&scope(), &plain, Some(&record)),
+        Disposal::Apply(recorded)
+    );
+    let edited = released(
+        json!({ "metadata": { "annotations": { crate::constants::ON_DELETE: "retain" } } }),
+    );
+    assert_eq!(
+        reclaim::disposal(&scope(), &edited, Some(&record)),
+        Disposal::Apply(OnDelete::Retain)
+    );
+    let bad = released(
+        json!({ "metadata": { "annotations": { crate::constants::ON_DELETE: "Archive" } } }),
+    );
+    assert!(matches!(
+        reclaim::disposal(&scope(), &bad, Some(&record)),
+        Disposal::Blocked(_)
+    ));
 }
 
 #[test]
 fn without_proof_nothing_is_touched() {
     let mine = record(|_| ());
     let volume = released(json!({}));
-    assert!(matches!(reclaim::disposal(&scope(), &volume, None), Disposal::LeaveAlone(_)));
+    assert!(matches!(
+        reclaim::disposal(&scope(), &volume, None),
+        Disposal::LeaveAlone(_)
+    ));
     let elsewhere = record(|record| record.directory = RelativePath::parse("other").unwrap());
-    assert!(matches!(reclaim::disposal(&scope(), &volume, Some(&elsewhere)), Disposal::LeaveAlone(_)));
+    assert!(matches!(
+        reclaim::disposal(&scope(), &volume, Some(&elsewhere)),
+        Disposal::LeaveAlone(_)
+    ));
     let other_claim = record(|record| record.claim.uid = "2".to_owned());
-    assert!(matches!(reclaim::disposal(&scope(), &volume, Some(&other_claim)), Disposal::LeaveAlone(_)));
+    assert!(matches!(
+        reclaim::disposal(&scope(), &volume, Some(&other_claim)),
+        Disposal::LeaveAlone(_)
+    ));
     for key in [crate::constants::OWNER, crate::constants::EXPORT_ID] {
         let foreign = released(json!({ "metadata": { "annotations": { key: "other" } } }));
-        assert!(matches!(reclaim::disposal(&scope(), &foreign, Some(&mine)), Disposal::Foreign(_)));
+        assert!(matches!(
+            reclaim::disposal(&scope(), &foreign, Some(&mine)),
+            Disposal::Foreign(_)
+        ));
     }
     let reused = record(|record| record.origin = Origin::Reused);
-    assert!(matches!(reclaim::disposal(&scope(), &volume, Some(&reused)), Disposal::Keep(_)));
+    assert!(matches!(
+        reclaim::disposal(&scope(), &volume, Some(&reused)),
+        Disposal::Keep(_)
+    ));
 }
 
 #[rstest]
@@ -394,8 +512,20 @@ fn a_volume_deleted_first_follows_the_last_policy_seen(
             record.origin = origin;
         })
     };
-    assert_eq!(reclaim::disposal_without_volume(&record(policy, origin)), expected);
-    assert!(matches!(reclaim::disposal_without_volume(&record(Some("Retain"), origin)), Disposal::Keep(_)));
-    assert!(matches!(reclaim::disposal_without_volume(&record(None, origin)), Disposal::Keep(_)));
-    assert!(matches!(reclaim::disposal_without_volume(&record(policy, Origin::Reused)), Disposal::Keep(_)));
+    assert_eq!(
+        reclaim::disposal_without_volume(&record(policy, origin)),
+        expected
+    );
+    assert!(matches!(
+        reclaim::disposal_without_volume(&record(Some("Retain"), origin)),
+        Disposal::Keep(_)
+    ));
+    assert!(matches!(
+        reclaim::disposal_without_volume(&record(None, origin)),
+        Disposal::Keep(_)
+    ));
+    assert!(matches!(
+        reclaim::disposal_without_volume(&record(policy, Origin::Reused)),
+        Disposal::Keep(_)
+    ));
 }

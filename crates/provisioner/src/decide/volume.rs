@@ -13,7 +13,8 @@ use super::class_name;
 use crate::class::OnDelete;
 use crate::config::Target;
 use crate::constants::{
-    DELETE, DIRECTORY, EXPORT_ID, FILESYSTEM, ON_DELETE, ORIGIN, OWNER, PROVISIONED_BY, VOLUME_FINALIZER,
+    DELETE, DIRECTORY, EXPORT_ID, FILESYSTEM, ON_DELETE, ORIGIN, OWNER, PROVISIONED_BY,
+    VOLUME_FINALIZER,
 };
 use crate::path::RelativePath;
 use crate::records::Origin;
@@ -58,7 +59,15 @@ pub struct VolumeRequest<'a> {
 ///
 /// Source: volume-provisioning proposal, step 5; nfs-subdir `provisioner.go` for the NFS source.
 pub fn volume_object(request: &VolumeRequest<'_>) -> PersistentVolume {
-    let VolumeRequest { scope, claim, class, name, directory, origin, on_delete } = *request;
+    let VolumeRequest {
+        scope,
+        claim,
+        class,
+        name,
+        directory,
+        origin,
+        on_delete,
+    } = *request;
     let spec = claim.spec.clone().unwrap_or_default();
     let capacity = spec
         .resources
@@ -76,7 +85,12 @@ pub fn volume_object(request: &VolumeRequest<'_>) -> PersistentVolume {
     PersistentVolume {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
-            annotations: Some(annotations.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            annotations: Some(
+                annotations
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect(),
+            ),
             finalizers: scope.finalizer.then(|| vec![VOLUME_FINALIZER.to_owned()]),
             ..ObjectMeta::default()
         },
@@ -92,14 +106,20 @@ pub fn volume_object(request: &VolumeRequest<'_>) -> PersistentVolume {
                 resource_version: claim.resource_version(),
                 ..ObjectReference::default()
             }),
-            mount_options: class.mount_options.clone().filter(|options| !options.is_empty()),
+            mount_options: class
+                .mount_options
+                .clone()
+                .filter(|options| !options.is_empty()),
             nfs: Some(NFSVolumeSource {
                 server: scope.target.server.clone(),
                 path: scope.target.export.join(directory),
                 read_only: Some(false),
             }),
             persistent_volume_reclaim_policy: Some(
-                class.reclaim_policy.clone().unwrap_or_else(|| DELETE.to_owned()),
+                class
+                    .reclaim_policy
+                    .clone()
+                    .unwrap_or_else(|| DELETE.to_owned()),
             ),
             storage_class_name: class_name(claim).map(str::to_owned),
             volume_mode: Some(FILESYSTEM.to_owned()),

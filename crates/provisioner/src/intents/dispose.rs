@@ -28,8 +28,15 @@ impl Share {
     ///
     /// # Errors
     /// [`StepError`]; the same call goes on from the record.
-    pub async fn dispose(&self, volume: &str, how: OnDelete, slot: &mut Slot) -> Result<Disposed, StepError> {
-        let Some(record) = self.index.record(volume) else { return Ok(Disposed::Done) };
+    pub async fn dispose(
+        &self,
+        volume: &str,
+        how: OnDelete,
+        slot: &mut Slot,
+    ) -> Result<Disposed, StepError> {
+        let Some(record) = self.index.record(volume) else {
+            return Ok(Disposed::Done);
+        };
         match how {
             OnDelete::Retain => Ok(Disposed::Kept(None)),
             OnDelete::Delete => {
@@ -51,7 +58,13 @@ impl Share {
         match (disposed, self.index.record(volume)) {
             (_, None) => Ok(()),
             (Disposed::Done, Some(_)) => self.forget(volume).await,
-            (Disposed::Kept(_), Some(record)) => self.write(&Record { state: State::Kept, ..record }).await,
+            (Disposed::Kept(_), Some(record)) => {
+                self.write(&Record {
+                    state: State::Kept,
+                    ..record
+                })
+                .await
+            }
         }
     }
 
@@ -62,17 +75,27 @@ impl Share {
         }
         let trash = export::trash_path(&self.scope.owner, &record.volume);
         match self.found(&record.directory, &record).await? {
-            Place::Absent => tracing::debug!(volume = record.volume, dir = %record.directory, "the directory is gone already"),
+            Place::Absent => {
+                tracing::debug!(volume = record.volume, dir = %record.directory, "the directory is gone already");
+            }
             Place::Other => {
                 // A tree of ours may be on its way out all the same.
                 self.empty_trash(&trash, slot).await?;
-                return Ok(Disposed::Kept(Some("another directory stands in the place of the recorded one".to_owned())));
+                return Ok(Disposed::Kept(Some(
+                    "another directory stands in the place of the recorded one".to_owned(),
+                )));
             }
             // The usual volume of a deleted claim is empty or small; an empty one goes at once.
             Place::Recorded => match self.storage.remove_directory(&record.directory).await {
                 Ok(()) => return Ok(Disposed::Done),
-                Err(error) if matches!(cause(&error), Some(Cause::NotEmpty | Cause::AlreadyExists)) => {
-                    match self.storage.rename_directory(&record.directory, &trash).await {
+                Err(error)
+                    if matches!(cause(&error), Some(Cause::NotEmpty | Cause::AlreadyExists)) =>
+                {
+                    match self
+                        .storage
+                        .rename_directory(&record.directory, &trash)
+                        .await
+                    {
                         Ok(()) => {}
                         // Quota trees: nothing can be renamed out of them.
                         Err(error) if cause(&error) == Some(Cause::CrossDevice) => {
@@ -82,7 +105,9 @@ impl Share {
                             // An empty reservation of an interrupted rename; whatever is in our
                             // trash under this volume's name was on its way out.
                             self.empty_trash(&trash, slot).await?;
-                            self.storage.rename_directory(&record.directory, &trash).await?;
+                            self.storage
+                                .rename_directory(&record.directory, &trash)
+                                .await?;
                         }
                         Err(error) => return Err(error),
                     }
@@ -115,7 +140,9 @@ impl Share {
             // Interrupted: the target was free when it was chosen.
             match self.found(&target, &record).await? {
                 Place::Recorded => return Ok(Disposed::Done),
-                Place::Other if self.found(&record.directory, &record).await? == Place::Recorded => {
+                Place::Other
+                    if self.found(&record.directory, &record).await? == Place::Recorded =>
+                {
                     // Perhaps our own reservation, which is empty; anything else stays.
                     self.storage.remove_directory(&target).await.ok();
                 }
@@ -137,10 +164,18 @@ impl Share {
                 record.archive = Some(target.clone());
                 self.write(&record).await?;
             }
-            match self.storage.rename_directory(&record.directory, &target).await {
+            match self
+                .storage
+                .rename_directory(&record.directory, &target)
+                .await
+            {
                 Ok(()) => return Ok(Disposed::Done),
                 // Taken since we looked: the next name.
-                Err(error) if matches!(cause(&error), Some(Cause::AlreadyExists | Cause::NotEmpty)) => attempt += 1,
+                Err(error)
+                    if matches!(cause(&error), Some(Cause::AlreadyExists | Cause::NotEmpty)) =>
+                {
+                    attempt += 1;
+                }
                 Err(error) if is_uncertain(&error) => {
                     if self.found(&target, &record).await? == Place::Recorded {
                         return Ok(Disposed::Done);
@@ -152,16 +187,25 @@ impl Share {
         }
     }
 
-    async fn free_target(&self, record: &Record, attempt: &mut u32) -> Result<RelativePath, StepError> {
+    async fn free_target(
+        &self,
+        record: &Record,
+        attempt: &mut u32,
+    ) -> Result<RelativePath, StepError> {
         while *attempt < ARCHIVE_ATTEMPTS {
-            if let Some(target) = self.rules.archive_name(&record.directory, &record.volume, *attempt)
+            if let Some(target) =
+                self.rules
+                    .archive_name(&record.directory, &record.volume, *attempt)
                 && self.storage.stat(&target).await?.is_none()
             {
                 return Ok(target);
             }
             *attempt += 1;
         }
-        Err(StepError::Export(format!("no free name is left to archive {} under", record.directory)))
+        Err(StepError::Export(format!(
+            "no free name is left to archive {} under",
+            record.directory
+        )))
     }
 
     async fn found(&self, path: &RelativePath, record: &Record) -> Result<Place, StepError> {
@@ -169,7 +213,9 @@ impl Share {
             None => Place::Absent,
             Some(stat)
                 if stat.kind == Kind::Directory
-                    && self.rules.is_same_directory(record.identity.as_ref(), &self.identity(&stat)) =>
+                    && self
+                        .rules
+                        .is_same_directory(record.identity.as_ref(), &self.identity(&stat)) =>
             {
                 Place::Recorded
             }

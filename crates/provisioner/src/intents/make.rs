@@ -47,8 +47,14 @@ impl Share {
     /// [`StepError::Refused`] when the directory may not be had; else what failed.
     pub async fn plan(&self, request: MakeRequest<'_>) -> Result<Planned, StepError> {
         Ok(match self.index.record(request.volume) {
-            None => Planned { record: self.decide(request).await?, going_on: false },
-            Some(record) => Planned { record, going_on: true },
+            None => Planned {
+                record: self.decide(request).await?,
+                going_on: false,
+            },
+            Some(record) => Planned {
+                record,
+                going_on: true,
+            },
         })
     }
 
@@ -57,7 +63,11 @@ impl Share {
     /// # Errors
     /// [`StepError`]; planning and making again goes on from the record.
     pub async fn make(&self, planned: Planned) -> Result<Record, StepError> {
-        if planned.going_on { self.go_on(planned.record).await } else { self.carry_out(planned.record, false).await }
+        if planned.going_on {
+            self.go_on(planned.record).await
+        } else {
+            self.carry_out(planned.record, false).await
+        }
     }
 
     async fn go_on(&self, mut record: Record) -> Result<Record, StepError> {
@@ -72,10 +82,17 @@ impl Share {
                     self.write(&record).await?;
                     return self.carry_out(record, true).await;
                 };
-                if self.rules.is_same_directory(record.identity.as_ref(), &self.identity(&found)) {
+                if self
+                    .rules
+                    .is_same_directory(record.identity.as_ref(), &self.identity(&found))
+                {
                     return Ok(record);
                 }
-                Err(existing(&record.directory, "something else is there since the directory was made").into())
+                Err(existing(
+                    &record.directory,
+                    "something else is there since the directory was made",
+                )
+                .into())
             }
             State::Deleting | State::Archiving | State::Kept => {
                 Err(existing(&record.directory, "a volume of this name is on its way out").into())
@@ -89,10 +106,17 @@ impl Share {
         if let Some(owner) = self.index.foreign_owner_of(uid) {
             return Err(Refusal::OtherOwner { owner }.into());
         }
-        let directory = self.rules.directory(&self.scope.target, request.parameters, claim, request.volume)?;
+        let directory = self.rules.directory(
+            &self.scope.target,
+            request.parameters,
+            claim,
+            request.volume,
+        )?;
         let placement = self
             .index
-            .reserve(request.volume, &directory, |neighbours| self.rules.placement(&directory, claim, neighbours))?;
+            .reserve(request.volume, &directory, |neighbours| {
+                self.rules.placement(&directory, claim, neighbours)
+            })?;
         let planned = self.decide_at(request, &directory, placement).await;
         if planned.is_err() && self.index.record(request.volume).is_none() {
             self.index.remove(request.volume);
@@ -115,10 +139,20 @@ impl Share {
         let mut identity = None;
         if let Some(leaf) = &survey.leaf {
             let found = self.identity(leaf);
-            let known = kept.as_deref().filter(|kept| self.rules.is_same_directory(kept.identity.as_ref(), &found));
-            origin = self.rules.existing_directory(directory, request.parameters, known)?;
+            let known = kept
+                .as_deref()
+                .filter(|kept| self.rules.is_same_directory(kept.identity.as_ref(), &found));
+            origin = self
+                .rules
+                .existing_directory(directory, request.parameters, known)?;
             if known.is_none() {
-                self.check_unrecorded(request, directory, &found, kept.as_deref().map(|kept| kept.volume.as_str())).await?;
+                self.check_unrecorded(
+                    request,
+                    directory,
+                    &found,
+                    kept.as_deref().map(|kept| kept.volume.as_str()),
+                )
+                .await?;
             }
             identity = Some(found);
         }
@@ -151,7 +185,11 @@ impl Share {
     async fn survey(&self, volume: &str, directory: &RelativePath) -> Result<Survey, StepError> {
         let mut absent_parents = Vec::new();
         let mut path = RelativePath::root();
-        for component in directory.components().iter().take(directory.components().len().saturating_sub(1)) {
+        for component in directory
+            .components()
+            .iter()
+            .take(directory.components().len().saturating_sub(1))
+        {
             path = path.join(component.clone());
             if !absent_parents.is_empty() {
                 absent_parents.push(path.clone());
@@ -160,18 +198,28 @@ impl Share {
             match self.storage.stat(&path).await? {
                 None => absent_parents.push(path.clone()),
                 Some(stat) if stat.kind == Kind::Directory => {
-                    if let Some((other, at)) = self.index.identified(volume, &self.identity(&stat)) {
+                    if let Some((other, at)) = self.index.identified(volume, &self.identity(&stat))
+                    {
                         return Err(overlap(directory, "lies in", at, other).into());
                     }
                 }
-                Some(_) => return Err(existing(directory, &format!("{path} is not a directory")).into()),
+                Some(_) => {
+                    return Err(existing(directory, &format!("{path} is not a directory")).into());
+                }
             }
         }
-        let leaf = if absent_parents.is_empty() { self.storage.stat(directory).await? } else { None };
+        let leaf = if absent_parents.is_empty() {
+            self.storage.stat(directory).await?
+        } else {
+            None
+        };
         if leaf.is_some_and(|leaf| leaf.kind != Kind::Directory) {
             return Err(existing(directory, "what is there is not a directory").into());
         }
-        Ok(Survey { absent_parents, leaf })
+        Ok(Survey {
+            absent_parents,
+            leaf,
+        })
     }
 
     /// A directory that no record of ours at this path describes: it must not be that of another
@@ -185,9 +233,10 @@ impl Share {
     ) -> Result<(), StepError> {
         let foreign = export::load_foreign(&self.storage, &self.scope.owner).await?;
         self.index.load_foreign(foreign);
-        self.index.reserve(request.volume, directory, |neighbours| {
-            self.rules.placement(directory, request.claim, neighbours)
-        })?;
+        self.index
+            .reserve(request.volume, directory, |neighbours| {
+                self.rules.placement(directory, request.claim, neighbours)
+            })?;
         if let Some((other, at)) = self.index.identified(request.volume, found)
             && Some(other.as_str()) != replaced
         {
@@ -195,8 +244,11 @@ impl Share {
         }
         for parent in self.index.parents() {
             let stat = self.storage.stat(&parent).await?;
-            if stat.is_some_and(|stat| self.identity(&stat).matches(found)) && parent != *directory {
-                return Err(overlap(directory, "lies around", parent, "below it".to_owned()).into());
+            if stat.is_some_and(|stat| self.identity(&stat).matches(found)) && parent != *directory
+            {
+                return Err(
+                    overlap(directory, "lies around", parent, "below it".to_owned()).into(),
+                );
             }
         }
         Ok(())
@@ -220,7 +272,11 @@ impl Share {
         }
         record.state = State::Ready;
         self.write(&record).await?;
-        if let Some(kept) = record.replaces.as_ref().filter(|kept| **kept != record.volume) {
+        if let Some(kept) = record
+            .replaces
+            .as_ref()
+            .filter(|kept| **kept != record.volume)
+        {
             self.forget(kept).await?;
         }
         Ok(record)
@@ -258,13 +314,18 @@ impl Share {
                     parents.insert(0, at);
                 }
                 record.parents = self.make_parents(&parents).await?;
-                DirectoryIdentity::new(self.storage.make_directory(&path, mode).await?, self.scope.root)
+                DirectoryIdentity::new(
+                    self.storage.make_directory(&path, mode).await?,
+                    self.scope.root,
+                )
             }
             Err(error) if cause(&error) == Some(Cause::AlreadyExists) => {
                 if !going_on {
                     // Not there a moment ago: look at everything again before taking it.
                     self.forget(&record.volume).await?;
-                    return Err(existing(&path, "it appeared while the claim was being served").into());
+                    return Err(
+                        existing(&path, "it appeared while the claim was being served").into(),
+                    );
                 }
                 let stat = self.storage.stat(&path).await?;
                 let Some(stat) = stat.filter(|stat| stat.kind == Kind::Directory) else {
@@ -279,14 +340,22 @@ impl Share {
                     record.identity = Some(identity);
                     return Ok(());
                 }
-                let attributes = Attributes { mode: Some(mode), uid: None, gid: None };
+                let attributes = Attributes {
+                    mode: Some(mode),
+                    uid: None,
+                    gid: None,
+                };
                 self.storage.set_attributes(&path, attributes).await?;
                 identity
             }
             Err(error) => return Err(error),
         };
         if self.attributes.uid.is_some() || self.attributes.gid.is_some() {
-            let attributes = Attributes { mode: Some(mode), uid: self.attributes.uid, gid: self.attributes.gid };
+            let attributes = Attributes {
+                mode: Some(mode),
+                uid: self.attributes.uid,
+                gid: self.attributes.gid,
+            };
             if let Err(error) = self.storage.set_attributes(&path, attributes).await {
                 if !super::dispose::is_uncertain(&error) {
                     self.storage.remove_directory(&path).await.ok();
@@ -305,7 +374,9 @@ impl Share {
     /// # Errors
     /// [`StepError`] when the export does not let it.
     pub async fn abandon(&self, volume: &str) -> Result<(), StepError> {
-        let Some(mut record) = self.index.record(volume) else { return Ok(()) };
+        let Some(mut record) = self.index.record(volume) else {
+            return Ok(());
+        };
         if !matches!(record.state, State::Intent | State::Ready) {
             return Ok(());
         }
@@ -315,12 +386,15 @@ impl Share {
             let ours = |found: &Stat| {
                 found.kind == Kind::Directory
                     && record.identity.is_none_or(|_| {
-                        self.rules.is_same_directory(record.identity.as_ref(), &self.identity(found))
+                        self.rules
+                            .is_same_directory(record.identity.as_ref(), &self.identity(found))
                     })
             };
             if found.as_ref().is_some_and(ours) {
                 match self.storage.remove_directory(&record.directory).await {
-                    Ok(()) => tracing::info!(volume, dir = %record.directory, "removed the directory of a claim that is gone"),
+                    Ok(()) => {
+                        tracing::info!(volume, dir = %record.directory, "removed the directory of a claim that is gone");
+                    }
                     Err(error) if cause(&error) == Some(Cause::NotFound) => {}
                     Err(error) if cause(&error) == Some(Cause::NotEmpty) => {
                         tracing::warn!(volume, dir = %record.directory, "the claim is gone, but its directory is not empty: it is kept");
@@ -345,9 +419,22 @@ impl Share {
 }
 
 fn existing(directory: &RelativePath, cause: &str) -> Refusal {
-    Refusal::Existing { directory: directory.clone(), cause: cause.to_owned() }
+    Refusal::Existing {
+        directory: directory.clone(),
+        cause: cause.to_owned(),
+    }
 }
 
-fn overlap(directory: &RelativePath, relation: &'static str, other: RelativePath, volume: String) -> Refusal {
-    Refusal::Overlap { directory: directory.clone(), relation, other, volume }
+fn overlap(
+    directory: &RelativePath,
+    relation: &'static str,
+    other: RelativePath,
+    volume: String,
+) -> Refusal {
+    Refusal::Overlap {
+        directory: directory.clone(),
+        relation,
+        other,
+        volume,
+    }
 }

@@ -19,7 +19,10 @@ const SILLY_RENAME_PREFIX: &str = ".nfs";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// One component breaks a rule.
-    #[error("component {position} of the path {path:?} {error}{}", absent_text(absent))]
+    #[error(
+        "component {position} of the path {path:?} {error}{}",
+        absent_text(absent)
+    )]
     Component {
         /// The whole path as rendered.
         path: String,
@@ -39,7 +42,9 @@ pub enum PathError {
         name: String,
     },
     /// Export path and directory together do not fit a mount request.
-    #[error("the path {path:?} makes {length} bytes with the export's, more than the 1024 that can be mounted")]
+    #[error(
+        "the path {path:?} makes {length} bytes with the export's, more than the 1024 that can be mounted"
+    )]
     TooLong {
         /// The whole path below the export.
         path: String,
@@ -49,7 +54,11 @@ pub enum PathError {
 }
 
 fn absent_text(absent: &[String]) -> String {
-    if absent.is_empty() { String::new() } else { format!("; the claim has no {}", absent.join(", no ")) }
+    if absent.is_empty() {
+        String::new()
+    } else {
+        format!("; the claim has no {}", absent.join(", no "))
+    }
 }
 
 /// The directory of a claim without a pattern: `<namespace>-<claim>-<volume>`, the claim's part cut
@@ -57,14 +66,20 @@ fn absent_text(absent: &[String]) -> String {
 pub fn default_directory(namespace: &str, claim: &str, volume: &str) -> RelativePath {
     let name = fit(&format!("{namespace}-"), claim, &format!("-{volume}"));
     // Namespace, claim and volume names are DNS names: no rule of a component can fail.
-    Component::new(name).map_or_else(|_| RelativePath::root(), |name| RelativePath::root().join(name))
+    Component::new(name).map_or_else(
+        |_| RelativePath::root(),
+        |name| RelativePath::root().join(name),
+    )
 }
 
 /// Checks a rendered pattern; `None` for a wholly empty one, which means the default name.
 ///
 /// # Errors
 /// The first rule it breaks.
-pub fn checked(rendered: &Rendered, export: &ExportPath) -> Result<Option<RelativePath>, PathError> {
+pub fn checked(
+    rendered: &Rendered,
+    export: &ExportPath,
+) -> Result<Option<RelativePath>, PathError> {
     if rendered.text.is_empty() {
         return Ok(None);
     }
@@ -82,18 +97,33 @@ pub fn checked(rendered: &Rendered, export: &ExportPath) -> Result<Option<Relati
 /// # Errors
 /// [`PathError::Reserved`] and [`PathError::TooLong`].
 pub fn check(path: &RelativePath, export: &ExportPath) -> Result<(), PathError> {
-    let reserved = path.components().iter().enumerate().find(|(at, component)| {
-        let name = component.as_str();
-        // A server that folds case would give the very same directory.
-        (*at == 0 && RESERVED_AT_ROOT.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)))
-            || name.get(..SILLY_RENAME_PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(SILLY_RENAME_PREFIX))
-    });
+    let reserved = path
+        .components()
+        .iter()
+        .enumerate()
+        .find(|(at, component)| {
+            let name = component.as_str();
+            // A server that folds case would give the very same directory.
+            (*at == 0
+                && RESERVED_AT_ROOT
+                    .iter()
+                    .any(|reserved| reserved.eq_ignore_ascii_case(name)))
+                || name
+                    .get(..SILLY_RENAME_PREFIX.len())
+                    .is_some_and(|head| head.eq_ignore_ascii_case(SILLY_RENAME_PREFIX))
+        });
     if let Some((_, component)) = reserved {
-        return Err(PathError::Reserved { path: path.to_string(), name: component.to_string() });
+        return Err(PathError::Reserved {
+            path: path.to_string(),
+            name: component.to_string(),
+        });
     }
     let length = export.join(path).len();
     if length > MOUNT_PATH_MAX {
-        return Err(PathError::TooLong { path: path.to_string(), length });
+        return Err(PathError::TooLong {
+            path: path.to_string(),
+            length,
+        });
     }
     Ok(())
 }
@@ -112,7 +142,7 @@ pub fn archive_name(path: &RelativePath, volume: &str, attempt: u32) -> Option<R
         1 => suffix.push_str(&own_suffix),
         more => {
             suffix.push_str(&own_suffix);
-            suffix.push_str(&format!("-{more}"));
+            suffix = format!("{suffix}-{more}");
         }
     }
     let name = Component::new(fit(ARCHIVED_PREFIX, middle, &suffix)).ok()?;
@@ -128,7 +158,10 @@ fn fit(prefix: &str, middle: &str, suffix: &str) -> String {
         return whole;
     }
     let hash = Sha256::digest(whole.as_bytes());
-    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash = format!(
+        "{:02x}{:02x}{:02x}{:02x}",
+        hash[0], hash[1], hash[2], hash[3]
+    );
     let room = COMPONENT_MAX.saturating_sub(prefix.len() + suffix.len() + hash.len() + 1);
     let cut = middle.floor_char_boundary(room);
     format!("{prefix}{}-{hash}{suffix}", &middle[..cut])
@@ -145,7 +178,10 @@ mod tests {
     }
 
     fn rendered(text: &str) -> Rendered {
-        Rendered { text: text.to_owned(), absent: Vec::new() }
+        Rendered {
+            text: text.to_owned(),
+            absent: Vec::new(),
+        }
     }
 
     #[test]
@@ -167,7 +203,10 @@ mod tests {
             assert!(name.starts_with(&format!("{namespace}-ccc")));
             assert!(name.ends_with(&format!("-{volume}")));
         }
-        assert_eq!(one, default_directory(&namespace, &format!("{}a", "c".repeat(252)), volume));
+        assert_eq!(
+            one,
+            default_directory(&namespace, &format!("{}a", "c".repeat(252)), volume)
+        );
         let archive = archive_name(&one, volume, 0).unwrap();
         let name = archive.leaf().unwrap().as_str();
         assert_eq!(name.len(), COMPONENT_MAX);
@@ -195,7 +234,10 @@ mod tests {
         #[case] expected: &str,
     ) {
         let path = RelativePath::parse(path).unwrap();
-        assert_eq!(archive_name(&path, "pvc-1", attempt).unwrap().to_string(), expected);
+        assert_eq!(
+            archive_name(&path, "pvc-1", attempt).unwrap().to_string(),
+            expected
+        );
     }
 
     #[test]
@@ -215,7 +257,13 @@ mod tests {
     #[case(".hidden")]
     #[case("'quoted'")]
     fn good_paths_are_taken_as_they_are(#[case] text: &str) {
-        assert_eq!(checked(&rendered(text), &export()).unwrap().unwrap().to_string(), text);
+        assert_eq!(
+            checked(&rendered(text), &export())
+                .unwrap()
+                .unwrap()
+                .to_string(),
+            text
+        );
     }
 
     #[rstest]
@@ -258,7 +306,11 @@ mod tests {
         for one in bad {
             for left in good.iter().chain(&bad) {
                 for right in good.iter().chain(&bad) {
-                    for text in [format!("{left}/{one}/{right}"), format!("{one}/{left}"), format!("{right}/{one}")] {
+                    for text in [
+                        format!("{left}/{one}/{right}"),
+                        format!("{one}/{left}"),
+                        format!("{right}/{one}"),
+                    ] {
                         assert!(checked(&rendered(&text), &export()).is_err(), "{text:?}");
                     }
                 }
@@ -273,9 +325,15 @@ mod tests {
 
     #[test]
     fn an_empty_segment_names_the_missing_key() {
-        let rendered = Rendered { text: "ns/".to_owned(), absent: vec!["annotation nfs.io/path".to_owned()] };
+        let rendered = Rendered {
+            text: "ns/".to_owned(),
+            absent: vec!["annotation nfs.io/path".to_owned()],
+        };
         let error = checked(&rendered, &export()).unwrap_err().to_string();
-        assert_eq!(error, "component 2 of the path \"ns/\" is empty; the claim has no annotation nfs.io/path");
+        assert_eq!(
+            error,
+            "component 2 of the path \"ns/\" is empty; the claim has no annotation nfs.io/path"
+        );
     }
 
     #[test]
@@ -284,7 +342,10 @@ mod tests {
         assert_eq!("/export/".len() + fits.len(), 1023);
         assert!(checked(&rendered(&fits), &export()).is_ok());
         let too_long = format!("{fits}/x");
-        assert!(matches!(checked(&rendered(&too_long), &export()), Err(PathError::TooLong { length: 1025, .. })));
+        assert!(matches!(
+            checked(&rendered(&too_long), &export()),
+            Err(PathError::TooLong { length: 1025, .. })
+        ));
         assert!(checked(&rendered(&"x".repeat(256)), &export()).is_err());
     }
 }

@@ -83,7 +83,8 @@ impl Pattern {
             literal.push_str(&rest[..at]);
             let after = &rest[at + 2..];
             let end = after.find('}').ok_or(PatternError::Unterminated)?;
-            let token = Token::parse(&after[..end]).ok_or_else(|| PatternError::Unknown(after[..end].to_owned()))?;
+            let token = Token::parse(&after[..end])
+                .ok_or_else(|| PatternError::Unknown(after[..end].to_owned()))?;
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
             }
@@ -94,7 +95,10 @@ impl Pattern {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal));
         }
-        Ok(Self { text: text.to_owned(), pieces })
+        Ok(Self {
+            text: text.to_owned(),
+            pieces,
+        })
     }
 
     /// Inserts the values; an absent label or annotation is empty text.
@@ -102,10 +106,12 @@ impl Pattern {
         let mut text = String::new();
         let mut absent = Vec::new();
         let mut look_up = |map: Option<&BTreeMap<String, String>>, kind: &str, key: &String| {
-            map.and_then(|map| map.get(key)).cloned().unwrap_or_else(|| {
-                absent.push(format!("{kind} {key}"));
-                String::new()
-            })
+            map.and_then(|map| map.get(key))
+                .cloned()
+                .unwrap_or_else(|| {
+                    absent.push(format!("{kind} {key}"));
+                    String::new()
+                })
         };
         for piece in &self.pieces {
             match piece {
@@ -113,7 +119,9 @@ impl Pattern {
                 Piece::Token(Token::Namespace) => text.push_str(values.namespace),
                 Piece::Token(Token::Name) => text.push_str(values.name),
                 Piece::Token(Token::Volume) => text.push_str(values.volume),
-                Piece::Token(Token::Label(key)) => text.push_str(&look_up(values.labels, "label", key)),
+                Piece::Token(Token::Label(key)) => {
+                    text.push_str(&look_up(values.labels, "label", key));
+                }
                 Piece::Token(Token::Annotation(key)) => {
                     text.push_str(&look_up(values.annotations, "annotation", key));
                 }
@@ -124,7 +132,9 @@ impl Pattern {
 
     /// Whether a claim's author can steer the result beyond the claim's own namespace and name.
     pub fn is_steered_by_claim_metadata(&self) -> bool {
-        self.pieces.iter().any(|piece| matches!(piece, Piece::Token(Token::Label(_) | Token::Annotation(_))))
+        self.pieces
+            .iter()
+            .any(|piece| matches!(piece, Piece::Token(Token::Label(_) | Token::Annotation(_))))
     }
 
     /// The pattern as the class spells it.
@@ -135,12 +145,18 @@ impl Pattern {
 
 impl Token {
     fn parse(text: &str) -> Option<Self> {
-        let key = |prefix: &str| text.strip_prefix(prefix).filter(|key| !key.is_empty()).map(str::to_owned);
+        let key = |prefix: &str| {
+            text.strip_prefix(prefix)
+                .filter(|key| !key.is_empty())
+                .map(str::to_owned)
+        };
         match text {
             ".PVC.namespace" => Some(Self::Namespace),
             ".PVC.name" => Some(Self::Name),
             ".PV.name" => Some(Self::Volume),
-            _ => key(".PVC.labels.").map(Self::Label).or_else(|| key(".PVC.annotations.").map(Self::Annotation)),
+            _ => key(".PVC.labels.")
+                .map(Self::Label)
+                .or_else(|| key(".PVC.annotations.").map(Self::Annotation)),
         }
     }
 }
@@ -152,7 +168,10 @@ mod tests {
     use super::*;
 
     fn render(pattern: &str, labels: &[(&str, &str)]) -> Rendered {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let labels = labels
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         Pattern::parse(pattern).unwrap().render(Values {
             namespace: "ns",
             name: "claim",
@@ -172,12 +191,21 @@ mod tests {
     #[case("${.PVC.labels.team}/${.PVC.annotations.nfs.io/path}", "blue/a/b")]
     fn tokens_are_inserted(#[case] pattern: &str, #[case] expected: &str) {
         let rendered = render(pattern, &[("team", "blue"), ("nfs.io/path", "a/b")]);
-        assert_eq!(rendered, Rendered { text: expected.to_owned(), absent: Vec::new() });
+        assert_eq!(
+            rendered,
+            Rendered {
+                text: expected.to_owned(),
+                absent: Vec::new()
+            }
+        );
     }
 
     #[test]
     fn a_value_that_looks_like_a_token_is_not_expanded() {
-        let rendered = render("${.PVC.labels.a}${.PVC.labels.b}", &[("a", "${.PVC.name"), ("b", "}${.PVC.name}")]);
+        let rendered = render(
+            "${.PVC.labels.a}${.PVC.labels.b}",
+            &[("a", "${.PVC.name"), ("b", "}${.PVC.name}")],
+        );
         assert_eq!(rendered.text, "${.PVC.name}${.PVC.name}");
     }
 
@@ -202,8 +230,20 @@ mod tests {
 
     #[test]
     fn labels_and_annotations_let_the_author_steer() {
-        assert!(Pattern::parse("${.PVC.labels.a}").unwrap().is_steered_by_claim_metadata());
-        assert!(Pattern::parse("a/${.PVC.annotations.a}").unwrap().is_steered_by_claim_metadata());
-        assert!(!Pattern::parse("a/${.PVC.name}-${.PV.name}").unwrap().is_steered_by_claim_metadata());
+        assert!(
+            Pattern::parse("${.PVC.labels.a}")
+                .unwrap()
+                .is_steered_by_claim_metadata()
+        );
+        assert!(
+            Pattern::parse("a/${.PVC.annotations.a}")
+                .unwrap()
+                .is_steered_by_claim_metadata()
+        );
+        assert!(
+            !Pattern::parse("a/${.PVC.name}-${.PV.name}")
+                .unwrap()
+                .is_steered_by_claim_metadata()
+        );
     }
 }

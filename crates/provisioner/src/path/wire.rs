@@ -14,6 +14,8 @@ impl Serialize for RelativePath {
 impl<'de> Deserialize<'de> for RelativePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|(at, error)| D::Error::custom(format!("component {} of {text:?} {error}", at + 1)))
+        Self::parse(&text).map_err(|(at, error)| {
+            D::Error::custom(format!("component {} of {text:?} {error}", at + 1))
+        })
     }
 }

@@ -3,7 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "helpers of tests fail like the tests themselves"
+    reason = "what tests share fails like the tests themselves"
 )]
 
 mod calls;

@@ -29,8 +29,6 @@ mod pki;
 mod scheduler;
 mod wait;
 
-pub use nodes::{HOLD_READY, HOLD_TERMINATION};
-
 /// How often a boot is tried when another process takes a port between choice and use.
 const BOOTS: usize = 3;
 /// How long a process may take to end when the cluster goes down. Nothing of a cluster that is about

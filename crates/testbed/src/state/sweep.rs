@@ -51,7 +51,8 @@ pub fn sweep_dead(home: &Home) -> Result<Vec<Swept>, StateError> {
 }
 
 /// Ends the testbed `name`, whoever owns it: asks the owner to end (SIGTERM), kills it when it has
-/// not done so within `grace`, and removes what is left. `None` when there is no such testbed.
+/// not done so within `grace`, and removes what is left. `None` when nothing was left: there was no
+/// such testbed, or its owner removed all of it.
 ///
 /// This blocks; call it from a thread that may.
 ///

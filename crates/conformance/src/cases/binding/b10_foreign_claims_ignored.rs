@@ -36,8 +36,7 @@ async fn run(world: &World) -> CaseResult {
     world.control(&class).await?.existing_directory().await?;
 
     for claim in foreign {
-        claim.still_pending().await?;
-        claim.has_no_volume_or_directory().await?;
+        claim.not_served().await?;
         let events = world.subject_events_of(&claim.uid()).await?;
         ensure(
             events.is_empty(),

@@ -26,9 +26,5 @@ async fn run(world: &World) -> CaseResult {
         .await?;
     world.control(&class).await?.existing_directory().await?;
 
-    world
-        .event(&claim.uid(), "Warning", "ProvisioningFailed")
-        .await?;
-    claim.still_pending().await?;
-    claim.has_no_volume_or_directory().await
+    claim.refused().await
 }

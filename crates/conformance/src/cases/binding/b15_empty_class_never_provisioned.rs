@@ -22,8 +22,7 @@ async fn run(world: &World) -> CaseResult {
     world.control(&class).await?.existing_directory().await?;
 
     for claim in [plain, handed] {
-        claim.still_pending().await?;
-        claim.has_no_volume_or_directory().await?;
+        claim.not_served().await?;
     }
     Ok(())
 }

@@ -9,9 +9,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use crate::case::Case;
+use crate::expect::Recording;
+use crate::limits::Limit;
 use crate::trouble::{CaseResult, ensure_eq};
 use crate::world::World;
 use crate::world::claim::Claim;
@@ -23,6 +26,9 @@ pub(crate) const CASE: Case = Case::new("B16", |world| Box::pin(run(world)));
 const TOUCHES: usize = 12;
 
 async fn run(world: &World) -> CaseResult {
+    let volumes_api = world.cluster_api::<PersistentVolume>();
+    let limit = world.limit(Limit::ControlPlane);
+    let recording = Recording::start(volumes_api, watcher::Config::default(), limit).await?;
     let class = world.class("plain").create().await?;
     let mut claims = Vec::new();
     for at in 0..3 {
@@ -45,7 +51,7 @@ async fn run(world: &World) -> CaseResult {
         }
     }
     volumes.push(world.control(&class).await?);
-    one_each(world, &volumes).await
+    one_each(world, &recording, &volumes).await
 }
 
 async fn touched_while_binding<'w>(claim: &Claim<'w>) -> CaseResult<Volume<'w>> {
@@ -63,15 +69,18 @@ fn touch(when: &str, turn: usize) -> Value {
     json!({"metadata": {"annotations": {format!("claimcheck.dev/touched-{when}"): turn.to_string()}}})
 }
 
-/// The volumes of this namespace, and the entries of the export's root that bear its name or the
-/// UID of one of its claims, are those of `volumes` and no others.
-async fn one_each(world: &World, volumes: &[Volume<'_>]) -> CaseResult {
-    let all = world
-        .cluster_api::<PersistentVolume>()
-        .list(&ListParams::default())
-        .await?;
-    let made: BTreeSet<String> = all
-        .iter()
+/// The volumes of this namespace, also those that are gone again, and the entries of the export's
+/// root that bear its name or the UID of one of its claims, are those of `volumes` and no others.
+async fn one_each(
+    world: &World,
+    recording: &Recording<PersistentVolume>,
+    volumes: &[Volume<'_>],
+) -> CaseResult {
+    let volumes_api = world.cluster_api::<PersistentVolume>();
+    let now = volumes_api.list(&ListParams::default()).await?.items;
+    let seen = recording.changes().into_iter().map(|change| change.object);
+    let made: BTreeSet<String> = seen
+        .chain(now)
         .filter(|volume| {
             let reference = volume
                 .spec
@@ -80,7 +89,7 @@ async fn one_each(world: &World, volumes: &[Volume<'_>]) -> CaseResult {
             let namespace = reference.and_then(|reference| reference.namespace.as_deref());
             namespace == Some(world.namespace())
         })
-        .map(ResourceExt::name_any)
+        .map(|volume| volume.name_any())
         .collect();
     let bound: BTreeSet<String> = volumes.iter().map(Volume::name).collect();
     ensure_eq("the set of volumes of the case's claims", &made, &bound)?;

@@ -1,11 +1,10 @@
 //! Source: DNS-based service discovery 1.1.0, section 2.4.1.
 
+use super::{addresses, running_set};
 use crate::case::Case;
 use crate::trouble::CaseResult;
 use crate::world::World;
 use crate::world::dns::Record;
-
-use super::{addresses, running_set};
 
 /// The name of a headless service MUST be answered with exactly the addresses of its ready
 /// endpoints.

@@ -17,6 +17,7 @@ async fn run(world: &World) -> CaseResult {
         .template("data", &class)
         .pod_label(HOLD_READY, "true");
     let held = held.create().await?;
+    held.served("data").await?;
     let pod = world.pod_running(&held.pod(0)).await?;
     held.volumes("data", 1).await?;
     let address = address_of(&pod)?;

@@ -18,6 +18,7 @@ async fn run(world: &World) -> CaseResult {
         .parallel()
         .template("data", &class);
     let set = set.pod_label(HOLD_READY, "true").create().await?;
+    set.served("data").await?;
     let mut addresses = Vec::new();
     for ordinal in 0..2 {
         let address = address_of(&world.pod_running(&set.pod(ordinal)).await?)?;

@@ -43,8 +43,7 @@ async fn run(world: &World) -> CaseResult {
         claim.delete_and_wait().await?;
         volume.gone().await?;
     } else {
-        claim.still_pending().await?;
-        claim.has_no_volume_or_directory().await?;
+        claim.not_served().await?;
         claim.delete_and_wait().await?;
     }
     world.unchanged(&control, &data).await

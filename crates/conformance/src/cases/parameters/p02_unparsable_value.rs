@@ -19,10 +19,7 @@ async fn run(world: &World) -> CaseResult {
     world.control(&sound).await?.existing_directory().await?;
 
     match claim.bound_or_refused().await? {
-        None => {
-            claim.still_pending().await?;
-            claim.has_no_volume_or_directory().await
-        }
+        None => claim.not_served().await,
         Some(volume) => refused_at_deletion(world, &claim, &volume).await,
     }
 }

@@ -14,7 +14,7 @@ use crate::world::volume::Volume;
 pub(crate) const CASE: Case = Case::new("R01", |world| Box::pin(run(world)));
 
 /// Enough that the removal takes longer than the news of the volume's end.
-const FILES: usize = 200;
+const FILES: usize = 40;
 
 async fn run(world: &World) -> CaseResult {
     let class = world

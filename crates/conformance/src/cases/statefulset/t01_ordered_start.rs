@@ -31,6 +31,7 @@ async fn run(world: &World) -> CaseResult {
 /// Starts the set with its pods held unready, and lets one after the other become Ready.
 async fn one_by_one<'w>(world: &'w World, set: SetBuilder<'w>) -> CaseResult<Set<'w>> {
     let set = set.create().await?;
+    set.served("data").await?;
     for ordinal in 0..REPLICAS {
         let pod = set.pod(ordinal);
         world.pod_running(&pod).await?;

@@ -21,6 +21,7 @@ async fn run(world: &World) -> CaseResult {
         .replicas(REPLICAS)
         .template("data", &class);
     let set = set.pod_label(HOLD_TERMINATION, "true").create().await?;
+    set.served("data").await?;
     set.ready(REPLICAS).await?;
     let mut filled = Vec::new();
     for volume in set.volumes("data", REPLICAS).await? {

@@ -22,6 +22,7 @@ async fn run(world: &World) -> CaseResult {
         .pod_label(HOLD_TERMINATION, "true")
         .create()
         .await?;
+    set.served("data").await?;
 
     for ordinal in 0..REPLICAS {
         let pod = world.pod_running(&set.pod(ordinal)).await?;

@@ -24,6 +24,7 @@ async fn run(world: &World) -> CaseResult {
         .fold(set, |set, name| set.template(name, &class))
         .create()
         .await?;
+    set.served("data").await?;
     set.ready(2).await?;
 
     let claims = world

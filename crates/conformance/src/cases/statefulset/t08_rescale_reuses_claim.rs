@@ -19,6 +19,7 @@ async fn run(world: &World) -> CaseResult {
         .template("data", &class)
         .create()
         .await?;
+    set.served("data").await?;
     set.ready(2).await?;
     let claim = set.claim("data", 1).await?;
     let volume = claim.bound().await?;

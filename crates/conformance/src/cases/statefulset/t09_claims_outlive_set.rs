@@ -19,6 +19,7 @@ async fn run(world: &World) -> CaseResult {
         .replicas(REPLICAS)
         .template("data", &class);
     let set = set.create().await?;
+    set.served("data").await?;
     set.ready(REPLICAS).await?;
     let mut before = Vec::new();
     for volume in set.volumes("data", REPLICAS).await? {

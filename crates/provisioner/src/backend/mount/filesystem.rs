@@ -263,4 +263,28 @@ mod tests {
         let failure = Export::new(path, true).open().unwrap_err();
         assert_eq!(failure.cause, Cause::Unreachable);
     }
+
+    #[test]
+    fn another_file_system_at_the_mount_point_is_learned_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let mount_point = directory.path().join("mounted");
+        std::os::unix::fs::symlink(directory.path(), &mount_point).unwrap();
+        let export = Export::new(
+            Utf8PathBuf::from_path_buf(mount_point.clone()).unwrap(),
+            true,
+        );
+        let look = || {
+            let root = export.open().unwrap();
+            export.stable(&root, root.device, root.device).unwrap();
+            root.device
+        };
+        let before = look();
+        std::fs::remove_file(&mount_point).unwrap();
+        std::os::unix::fs::symlink("/proc", &mount_point).unwrap();
+        let after = look();
+        assert_ne!(before, after);
+        let known = export.known();
+        assert_eq!(known.root, Some(after));
+        assert_eq!(known.stable.keys().collect::<Vec<_>>(), [&after]);
+    }
 }

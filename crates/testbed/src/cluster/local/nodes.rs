@@ -7,11 +7,6 @@ use serde_json::{Value, json};
 use super::layout::Layout;
 use crate::process::Spec;
 
-/// Label and annotation that keep a running pod unready while their value is `true`.
-pub const HOLD_READY: &str = "claimcheck.dev/hold-ready";
-/// Label and annotation that keep a deleted pod terminating while their value is `true`.
-pub const HOLD_TERMINATION: &str = "claimcheck.dev/hold-termination";
-
 /// What a simulated pod and node go through.
 pub(super) const STAGES: &str = include_str!("nodes/stages.yaml");
 /// Addresses of pods; each pod has one of its own.
@@ -96,6 +91,7 @@ pub(super) fn is_usable(node: Option<&Node>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::{HOLD_READY, HOLD_TERMINATION};
 
     fn node(ready: &str, taint: &str) -> Node {
         serde_json::from_value(json!({

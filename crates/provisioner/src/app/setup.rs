@@ -1,0 +1,78 @@
+//! Client and backend of a real run.
+
+use std::sync::Arc;
+
+use crate::backend::Backend;
+use crate::backend::direct::{DirectBackend, DirectOptions};
+use crate::backend::mount::{MountBackend, MountOptions};
+use crate::cluster::Kubernetes;
+use crate::config::{BackendChoice, Config};
+use crate::error::Error;
+use crate::rules::SoundRules;
+use crate::seams::Seams;
+
+/// The seams of a real run: the backend chosen, the cluster of the kubeconfig, sound decisions.
+///
+/// # Errors
+/// [`Error::Client`] and [`Error::Storage`] when one cannot be set up.
+pub async fn real_seams(config: &Config) -> Result<Seams, Error> {
+    Ok(Seams {
+        storage: open_backend(config)?,
+        cluster: Arc::new(Kubernetes::new(client(config).await?, config.limits.api)),
+        rules: Arc::new(SoundRules),
+    })
+}
+
+/// The storage backend a configuration names.
+///
+/// # Errors
+/// [`Error::Storage`] when it cannot be opened.
+pub fn open_backend(config: &Config) -> Result<Arc<dyn Backend>, Error> {
+    Ok(match &config.backend {
+        BackendChoice::Mount {
+            path,
+            allow_any_filesystem,
+        } => Arc::new(MountBackend::open(MountOptions {
+            path: path.clone(),
+            allow_any_filesystem: *allow_any_filesystem,
+        })?),
+        BackendChoice::Direct { port } => Arc::new(DirectBackend::connect(DirectOptions {
+            nfs_port: *port,
+            mount_port: *port,
+            ..DirectOptions::new(
+                config.target.server.clone(),
+                config.target.export.to_string(),
+            )
+        })?),
+    })
+}
+
+/// A client from the kubeconfig, or from the pod's service account without one.
+///
+/// # Errors
+/// [`Error::Client`].
+pub async fn client(config: &Config) -> Result<kube::Client, Error> {
+    let from = config.kubeconfig.as_ref().map_or_else(
+        || "the service account of the pod".to_owned(),
+        ToString::to_string,
+    );
+    let failed = |cause: String| Error::Client {
+        from: from.clone(),
+        cause,
+    };
+    let kube_config = match &config.kubeconfig {
+        Some(path) => {
+            let kubeconfig = kube::config::Kubeconfig::read_from(path)
+                .map_err(|error| failed(error.to_string()))?;
+            kube::Config::from_custom_kubeconfig(
+                kubeconfig,
+                &kube::config::KubeConfigOptions::default(),
+            )
+            .await
+            .map_err(|error| failed(error.to_string()))?
+        }
+        None => kube::Config::incluster().map_err(|error| failed(error.to_string()))?,
+    };
+    tracing::info!(kubeconfig = from, server = %kube_config.cluster_url, "cluster");
+    kube::Client::try_from(kube_config).map_err(|error| failed(error.to_string()))
+}

@@ -1,0 +1,109 @@
+use rstest::rstest;
+
+use super::*;
+
+const REQUIRED: [&str; 5] = [
+    "--provisioner-name=a.b/c",
+    "--nfs-server=server",
+    "--nfs-path=/export/",
+    "--namespace=ns",
+    "--backend=mount",
+];
+
+fn parse(more: &[&str]) -> Result<Config, String> {
+    let all = std::iter::once("nfs-provisioner")
+        .chain(REQUIRED)
+        .chain(more.iter().copied())
+        .map(OsString::from);
+    let cli = Cli::try_parse_from(normalise(all)).map_err(|error| error.to_string())?;
+    cli.arguments
+        .run_args()
+        .config()
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_required_settings_are_enough() {
+    let config = parse(&[]).unwrap();
+    assert_eq!(config.target.server, "server");
+    assert_eq!(config.target.export.to_string(), "/export");
+    assert_eq!(
+        config.backend,
+        BackendChoice::Mount {
+            path: "/persistentvolumes".into(),
+            allow_any_filesystem: false
+        }
+    );
+    assert_eq!(config.namespace, "ns");
+    assert!(config.leader_election);
+    assert_eq!(config.lease, LeaseTimes::default());
+    assert_eq!(config.attributes, DirectoryAttributes::default());
+    assert!(config.identity.contains('_'));
+}
+
+#[test]
+fn run_is_the_default_command() {
+    let all = ["nfs-provisioner", "run"]
+        .into_iter()
+        .chain(REQUIRED)
+        .map(OsString::from);
+    let cli = Cli::try_parse_from(normalise(all)).unwrap();
+    assert_eq!(
+        cli.arguments.run_args().config().unwrap().target,
+        parse(&[]).unwrap().target
+    );
+}
+
+#[rstest]
+#[case(&["-v=4"])]
+#[case(&["-v", "6"])]
+#[case(&["--v=2", "-logtostderr", "-alsologtostderr=true"])]
+#[case(&["-stderrthreshold=INFO", "-vmodule=a=1", "-log_dir", "/tmp", "--log_backtrace_at=f:1"])]
+fn glog_flags_are_taken_with_one_or_two_dashes(#[case] flags: &[&str]) {
+    parse(flags).unwrap();
+}
+
+#[rstest]
+#[case(&["--nfs-servr=x"], "--nfs-server")]
+#[case(&["--leader-election=yes"], "ENABLE_LEADER_ELECTION")]
+#[case(&["--nfs-default-mode=999"], "NFS_DEFAULT_MODE")]
+#[case(&["--nfs-default-uid=4294967295"], "NFS_DEFAULT_UID")]
+#[case(&["--leader-election-renew-deadline=20s"], "RENEW_DEADLINE")]
+#[case(&["--leader-election-retry-period=2"], "RETRY_PERIOD")]
+#[case(&["--mount-path=relative"], "--mount-path")]
+#[case(&["--owner=../x"], "CLAIMCHECK_OWNER")]
+#[case(&["--provision-workers=0"], "--provision-workers")]
+fn a_wrong_flag_is_refused_by_name(#[case] flags: &[&str], #[case] named: &str) {
+    let error = parse(flags).unwrap_err();
+    assert!(error.contains(named), "{error}");
+}
+
+#[test]
+fn the_direct_backend_takes_a_port() {
+    let config = parse(&["--nfs-port=20049"]).unwrap();
+    assert!(matches!(config.backend, BackendChoice::Mount { .. }));
+    let all = [
+        "x",
+        "--provisioner-name=p",
+        "--nfs-server=s",
+        "--nfs-path=/",
+        "--backend=direct",
+        "--nfs-port=20049",
+    ];
+    let cli = Cli::try_parse_from(all).unwrap();
+    let config = cli.arguments.run_args().config().unwrap();
+    assert_eq!(config.backend, BackendChoice::Direct { port: Some(20049) });
+}
+
+#[test]
+fn owners_are_chowned_only_when_asked() {
+    let config = parse(&["--nfs-default-uid=1000", "--nfs-default-mode=0770"]).unwrap();
+    assert_eq!(
+        config.attributes,
+        DirectoryAttributes {
+            mode: 0o770,
+            uid: Some(1000),
+            gid: None
+        }
+    );
+}

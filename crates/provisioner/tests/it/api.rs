@@ -1,0 +1,466 @@
+//! A cluster in memory: objects, watches, and as much of the controller manager as binds claims
+//! and releases volumes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use kube::runtime::watcher;
+use provisioner::cluster::{ApiCause, ApiError, ApiResult, Changes, ClusterApi, Deletion, Right};
+use tokio::sync::mpsc;
+
+use crate::memory::Steps;
+
+type Sender<K> = mpsc::UnboundedSender<watcher::Event<K>>;
+
+#[derive(Default)]
+struct Objects {
+    claims: BTreeMap<String, PersistentVolumeClaim>,
+    volumes: BTreeMap<String, PersistentVolume>,
+    classes: BTreeMap<String, StorageClass>,
+    lease: Option<Lease>,
+    events: Vec<Event>,
+    version: u64,
+    claim_watches: Vec<Sender<PersistentVolumeClaim>>,
+    volume_watches: Vec<Sender<PersistentVolume>>,
+    class_watches: Vec<Sender<StorageClass>>,
+    /// Calls that fail, by verb and kind, with the number of times.
+    faults: BTreeMap<&'static str, (ApiCause, usize)>,
+    /// How often each call was made.
+    calls: BTreeMap<&'static str, usize>,
+}
+
+/// The objects; outlive the provisioners that use them.
+#[derive(Default)]
+pub(crate) struct Store {
+    objects: Mutex<Objects>,
+}
+
+fn tell<K: Clone>(watches: &mut Vec<Sender<K>>, event: &watcher::Event<K>)
+where
+    watcher::Event<K>: Clone,
+{
+    watches.retain(|watch| watch.send(event.clone()).is_ok());
+}
+
+impl Objects {
+    fn version(&mut self) -> String {
+        self.version += 1;
+        self.version.to_string()
+    }
+
+    fn set_claim(&mut self, mut claim: PersistentVolumeClaim) {
+        claim.metadata.resource_version = Some(self.version());
+        self.claims.insert(claim.name_any(), claim.clone());
+        tell(&mut self.claim_watches, &watcher::Event::Apply(claim));
+    }
+
+    fn set_volume(&mut self, mut volume: PersistentVolume) -> PersistentVolume {
+        volume.metadata.resource_version = Some(self.version());
+        self.volumes.insert(volume.name_any(), volume.clone());
+        tell(
+            &mut self.volume_watches,
+            &watcher::Event::Apply(volume.clone()),
+        );
+        volume
+    }
+
+    fn drop_volume(&mut self, name: &str) {
+        if let Some(volume) = self.volumes.remove(name) {
+            tell(&mut self.volume_watches, &watcher::Event::Delete(volume));
+        }
+    }
+
+    /// The controller manager: binds a claim to the volume made for it, releases a volume whose
+    /// claim is gone.
+    fn control(&mut self) {
+        let volumes: Vec<PersistentVolume> = self.volumes.values().cloned().collect();
+        for mut volume in volumes {
+            let Some(reference) = volume.spec.as_ref().and_then(|spec| spec.claim_ref.clone())
+            else {
+                continue;
+            };
+            let phase = volume
+                .status
+                .clone()
+                .unwrap_or_default()
+                .phase
+                .unwrap_or_default();
+            let claim = self.claims.get(&reference.name.unwrap()).cloned();
+            let name = volume.name_any();
+            match claim.filter(|claim| claim.metadata.uid == reference.uid) {
+                Some(mut claim) if phase.is_empty() => {
+                    volume.status.get_or_insert_default().phase = Some("Bound".to_owned());
+                    self.set_volume(volume);
+                    claim.spec.as_mut().unwrap().volume_name = Some(name);
+                    claim.status.get_or_insert_default().phase = Some("Bound".to_owned());
+                    self.set_claim(claim);
+                }
+                None if phase != "Released" => {
+                    volume.status.get_or_insert_default().phase = Some("Released".to_owned());
+                    self.set_volume(volume);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn fault(&mut self, call: &'static str) -> ApiResult<()> {
+        *self.calls.entry(call).or_default() += 1;
+        match self.faults.get_mut(call) {
+            Some((cause, times)) if *times > 0 => {
+                *times -= 1;
+                Err(error(call, *cause))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn error(verb: &'static str, cause: ApiCause) -> ApiError {
+    ApiError {
+        verb,
+        object: "object".to_owned(),
+        cause,
+        message: cause.category().to_owned(),
+    }
+}
+
+impl Store {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn class(&self, class: StorageClass) {
+        let mut objects = self.objects.lock().unwrap();
+        objects.classes.insert(class.name_any(), class.clone());
+        tell(&mut objects.class_watches, &watcher::Event::Apply(class));
+    }
+
+    pub(crate) fn claim(&self, claim: PersistentVolumeClaim) {
+        self.objects.lock().unwrap().set_claim(claim);
+    }
+
+    pub(crate) fn delete_claim(&self, name: &str) {
+        let mut objects = self.objects.lock().unwrap();
+        let claim = objects.claims.remove(name).unwrap();
+        tell(&mut objects.claim_watches, &watcher::Event::Delete(claim));
+        objects.control();
+    }
+
+    pub(crate) fn volume(&self, volume: PersistentVolume) {
+        self.objects.lock().unwrap().set_volume(volume);
+    }
+
+    pub(crate) fn edit_volume(&self, name: &str, edit: impl FnOnce(&mut PersistentVolume)) {
+        let mut objects = self.objects.lock().unwrap();
+        let mut volume = objects.volumes[name].clone();
+        edit(&mut volume);
+        objects.set_volume(volume);
+    }
+
+    /// Deletes a volume object as an administrator who removes every finalizer.
+    pub(crate) fn force_delete_volume(&self, name: &str) {
+        self.objects.lock().unwrap().drop_volume(name);
+    }
+
+    pub(crate) fn lock_holder(&self) -> Option<String> {
+        self.objects
+            .lock()
+            .unwrap()
+            .lease
+            .as_ref()?
+            .spec
+            .as_ref()?
+            .holder_identity
+            .clone()
+    }
+
+    /// Takes the lock as a process does that believes the holder dead.
+    pub(crate) fn steal_lock(&self, holder: &str) {
+        let mut objects = self.objects.lock().unwrap();
+        let version = objects.version();
+        let lease = objects.lease.as_mut().unwrap();
+        lease.metadata.resource_version = Some(version);
+        lease.spec.as_mut().unwrap().holder_identity = Some(holder.to_owned());
+    }
+
+    pub(crate) fn fail(&self, call: &'static str, cause: ApiCause, times: usize) {
+        self.objects
+            .lock()
+            .unwrap()
+            .faults
+            .insert(call, (cause, times));
+    }
+
+    pub(crate) fn calls(&self, call: &'static str) -> usize {
+        self.objects
+            .lock()
+            .unwrap()
+            .calls
+            .get(call)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    pub(crate) fn volumes(&self) -> Vec<PersistentVolume> {
+        self.objects
+            .lock()
+            .unwrap()
+            .volumes
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn bound_to(&self, claim: &str) -> Option<String> {
+        self.objects
+            .lock()
+            .unwrap()
+            .claims
+            .get(claim)?
+            .spec
+            .as_ref()?
+            .volume_name
+            .clone()
+    }
+
+    /// `reason: message` of every event, with its count.
+    pub(crate) fn events(&self) -> Vec<(String, i32)> {
+        let objects = self.objects.lock().unwrap();
+        let text = |event: &Event| {
+            format!(
+                "{}: {}",
+                event.reason.clone().unwrap_or_default(),
+                event.message.clone().unwrap_or_default()
+            )
+        };
+        objects
+            .events
+            .iter()
+            .map(|event| (text(event), event.count.unwrap_or(0)))
+            .collect()
+    }
+}
+
+fn watch<K: Clone + Send + 'static>(listed: Vec<K>, watches: &mut Vec<Sender<K>>) -> Changes<K> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    watches.push(sender);
+    let first = std::iter::once(watcher::Event::Init)
+        .chain(listed.into_iter().map(watcher::Event::InitApply))
+        .chain(std::iter::once(watcher::Event::InitDone));
+    let later = futures::stream::unfold(receiver, |mut receiver| async move {
+        let event = receiver.recv().await?;
+        Some((event, receiver))
+    });
+    futures::stream::iter(first).chain(later).map(Ok).boxed()
+}
+
+/// The API as one provisioner sees it; ends with its [`Steps`].
+pub(crate) struct Api {
+    pub(crate) store: Arc<Store>,
+    pub(crate) steps: Arc<Steps>,
+}
+
+impl Api {
+    fn now<T>(
+        &self,
+        call: &'static str,
+        act: impl FnOnce(&mut Objects) -> ApiResult<T>,
+    ) -> ApiResult<T> {
+        let mut objects = self.store.objects.lock().unwrap();
+        objects.fault(call)?;
+        act(&mut objects)
+    }
+
+    /// A change; the process may end before it and, with the answer lost, after it.
+    async fn change<T>(
+        &self,
+        call: &'static str,
+        act: impl FnOnce(&mut Objects) -> ApiResult<T>,
+    ) -> ApiResult<T> {
+        self.steps.take().await;
+        let answer = self.now(call, act);
+        self.steps.take().await;
+        answer
+    }
+}
+
+#[async_trait]
+impl ClusterApi for Api {
+    async fn get_claim(
+        &self,
+        _namespace: &str,
+        name: &str,
+    ) -> ApiResult<Option<PersistentVolumeClaim>> {
+        self.now("get claim", |objects| Ok(objects.claims.get(name).cloned()))
+    }
+
+    async fn get_volume(&self, name: &str) -> ApiResult<Option<PersistentVolume>> {
+        self.now("get volume", |objects| {
+            Ok(objects.volumes.get(name).cloned())
+        })
+    }
+
+    async fn create_volume(&self, volume: &PersistentVolume) -> ApiResult<PersistentVolume> {
+        self.change("create volume", |objects| {
+            if objects.volumes.contains_key(&volume.name_any()) {
+                return Err(error("create", ApiCause::AlreadyExists));
+            }
+            let mut volume = volume.clone();
+            volume.metadata.uid = Some(format!("uid-of-{}", volume.name_any()));
+            let volume = objects.set_volume(volume);
+            objects.control();
+            Ok(volume)
+        })
+        .await
+    }
+
+    async fn delete_volume(&self, name: &str, uid: &str) -> ApiResult<Deletion> {
+        self.change("delete volume", |objects| {
+            let Some(mut volume) = objects.volumes.get(name).cloned() else {
+                return Ok(Deletion::Gone);
+            };
+            if volume.metadata.uid.as_deref() != Some(uid) {
+                return Ok(Deletion::Other);
+            }
+            if volume.finalizers().is_empty() {
+                objects.drop_volume(name);
+                return Ok(Deletion::Gone);
+            }
+            volume.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+            Ok(Deletion::Going(Box::new(objects.set_volume(volume))))
+        })
+        .await
+    }
+
+    async fn set_finalizers(
+        &self,
+        name: &str,
+        resource_version: &str,
+        finalizers: &[String],
+    ) -> ApiResult<()> {
+        self.change("patch volume", |objects| {
+            let Some(mut volume) = objects.volumes.get(name).cloned() else {
+                return Ok(());
+            };
+            if volume.metadata.resource_version.as_deref() != Some(resource_version) {
+                return Err(error("patch", ApiCause::Conflict));
+            }
+            volume.metadata.finalizers = Some(finalizers.to_vec());
+            if finalizers.is_empty() && volume.metadata.deletion_timestamp.is_some() {
+                objects.drop_volume(name);
+            } else {
+                objects.set_volume(volume);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn create_event(&self, event: &Event) -> ApiResult<()> {
+        self.now("create event", |objects| {
+            objects.events.push(event.clone());
+            Ok(())
+        })
+    }
+
+    async fn raise_event(&self, event: &Event) -> ApiResult<()> {
+        self.now("raise event", |objects| {
+            let found = objects
+                .events
+                .iter_mut()
+                .find(|known| known.metadata.name == event.metadata.name);
+            let Some(found) = found else {
+                return Err(error("patch", ApiCause::NotFound));
+            };
+            found.count = event.count;
+            Ok(())
+        })
+    }
+
+    async fn get_lease(&self, _namespace: &str, _name: &str) -> ApiResult<Option<Lease>> {
+        self.now("get lease", |objects| Ok(objects.lease.clone()))
+    }
+
+    async fn create_lease(&self, lease: &Lease) -> ApiResult<Lease> {
+        self.change("create lease", |objects| {
+            if objects.lease.is_some() {
+                return Err(error("create", ApiCause::AlreadyExists));
+            }
+            let mut lease = lease.clone();
+            lease.metadata.resource_version = Some(objects.version());
+            objects.lease = Some(lease.clone());
+            Ok(lease)
+        })
+        .await
+    }
+
+    async fn update_lease(&self, lease: &Lease) -> ApiResult<Lease> {
+        self.change("update lease", |objects| {
+            let found = objects
+                .lease
+                .as_ref()
+                .ok_or_else(|| error("update", ApiCause::NotFound))?;
+            if found.metadata.resource_version != lease.metadata.resource_version {
+                return Err(error("update", ApiCause::Conflict));
+            }
+            let mut lease = lease.clone();
+            lease.metadata.resource_version = Some(objects.version());
+            objects.lease = Some(lease.clone());
+            Ok(lease)
+        })
+        .await
+    }
+
+    async fn is_granted(&self, right: &Right, _lock_namespace: &str) -> ApiResult<bool> {
+        // The role of nfs-subdir: volumes may not be patched.
+        Ok(
+            !(right.resource == "persistentvolumes" && right.verb == "patch")
+                || self
+                    .store
+                    .objects
+                    .lock()
+                    .unwrap()
+                    .calls
+                    .contains_key("grant patch"),
+        )
+    }
+
+    fn watch_claims(&self) -> Changes<PersistentVolumeClaim> {
+        let mut objects = self.store.objects.lock().unwrap();
+        watch(
+            objects.claims.values().cloned().collect(),
+            &mut objects.claim_watches,
+        )
+    }
+
+    fn watch_volumes(&self) -> Changes<PersistentVolume> {
+        let mut objects = self.store.objects.lock().unwrap();
+        watch(
+            objects.volumes.values().cloned().collect(),
+            &mut objects.volume_watches,
+        )
+    }
+
+    fn watch_classes(&self) -> Changes<StorageClass> {
+        let mut objects = self.store.objects.lock().unwrap();
+        watch(
+            objects.classes.values().cloned().collect(),
+            &mut objects.class_watches,
+        )
+    }
+}
+
+impl Store {
+    /// Lets the provisioner patch volumes, so that it uses the finalizer.
+    pub(crate) fn grant_patch(&self) {
+        self.objects.lock().unwrap().calls.insert("grant patch", 1);
+    }
+}
