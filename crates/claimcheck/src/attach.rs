@@ -90,15 +90,28 @@ fn check_subject(state: &State, subject: &ChosenSubject) -> Result<(), Failure> 
     )))
 }
 
-/// Says in `broken` when a process of the attached testbed ends.
+/// Says in `broken` when a process of the attached testbed ends; tells of a subject that ends,
+/// which is the subject's failure and breaks nothing.
 pub(crate) async fn watch_over(
     state: &State,
     broken: &watch::Sender<Option<String>>,
+    told: &(dyn Fn(&str) + Sync),
 ) -> Infallible {
     let mut ticks = tokio::time::interval(POLL);
+    let mut subject = state
+        .children
+        .iter()
+        .find(|child| Some(child.pid) == state.subject.pid);
     loop {
         ticks.tick().await;
+        if subject.take_if(|subject| !subject.is_alive()).is_some() {
+            told(&format!(
+                "subject `{}` ended by itself; logs are in {}",
+                state.subject.name, state.logs
+            ));
+        }
         if let Some(cause) = broken_by(state) {
+            told(&cause);
             broken.send_replace(Some(cause));
             return pending().await;
         }

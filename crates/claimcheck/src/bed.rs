@@ -90,11 +90,6 @@ impl Bed {
         let started = Instant::now();
         let running = start_subject(subject, &cluster, &info, &directory, logs).await?;
         let deploy_ms = millis(started.elapsed());
-        told(&format!(
-            "subject `{}` ready after {}",
-            subject.name,
-            seconds(deploy_ms)
-        ));
 
         let mut children = cluster.children();
         children.push(running.record().clone());
@@ -115,6 +110,12 @@ impl Bed {
             },
         };
         state.save()?;
+        // Not before the state is there: whoever waits for this line may read it.
+        told(&format!(
+            "subject `{}` ready after {}",
+            subject.name,
+            seconds(deploy_ms)
+        ));
         Ok(Self {
             home: home.clone(),
             state,

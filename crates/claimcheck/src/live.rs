@@ -29,6 +29,7 @@ struct Run {
     totals: Totals,
     running: Vec<&'static str>,
     first_case: Option<Instant>,
+    warnings: Vec<String>,
 }
 
 impl Live {
@@ -56,6 +57,18 @@ impl Live {
             }
             None => self.printer.note(text),
         }
+    }
+
+    /// News that the summary repeats.
+    pub(crate) fn warn(&self, text: &str) {
+        self.tell(text);
+        let mut run = self.run.lock().expect("no holder panics");
+        run.warnings.push(text.to_owned());
+    }
+
+    /// What was warned of so far.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.run.lock().expect("no holder panics").warnings.clone()
     }
 
     /// `total` cases begin.

@@ -27,12 +27,20 @@ pub struct Facts {
     pub captured: BTreeSet<String>,
     /// From the start of the boot to the first case; `None` when nothing was booted.
     pub boot_to_first_case: Option<Duration>,
+    /// What happened to the testbed or the subject meanwhile.
+    pub warnings: Vec<String>,
     /// The testbed that the run attached to.
     pub attached: Option<String>,
     /// Whether a signal cut the run short.
     pub interrupted: bool,
     /// Whether every skipped row is listed, not only counted.
     pub every_skip: bool,
+}
+
+/// Writing to a `String` does not fail.
+macro_rules! line {
+    ($text:expr) => { $text.push('\n') };
+    ($text:expr, $($format:tt)+) => { let _ = writeln!($text, $($format)+); };
 }
 
 /// The summary. Its last line is `N passed, N failed, N skipped`, alone.
@@ -43,15 +51,17 @@ pub fn render(report: &Report, facts: &Facts, paint: Paint) -> String {
     skipped(&mut text, report, facts);
     troubles(&mut text, report, facts, paint);
     leaks(&mut text, report);
+    for warning in &facts.warnings {
+        line!(
+            text,
+            "\n{} {}",
+            paint.doubtful("warning:"),
+            warning.trim_end()
+        );
+    }
     profiles(&mut text, report, paint);
     end(&mut text, report, facts);
     text
-}
-
-/// Writing to a `String` does not fail.
-macro_rules! line {
-    ($text:expr) => { $text.push('\n') };
-    ($text:expr, $($format:tt)+) => { let _ = writeln!($text, $($format)+); };
 }
 
 fn about(text: &mut String, report: &Report, facts: &Facts) {

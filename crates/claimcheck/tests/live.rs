@@ -376,3 +376,20 @@ fn ctrl_c_during_up_leaves_nothing() {
     assert_eq!(status.code(), Some(130), "{out}");
     place.nothing_is_left();
 }
+
+#[test]
+fn a_subject_that_dies_is_told_of_and_fails_its_cases() {
+    let place = Place::new();
+    let subject = place.impatient_idle();
+    let path = Path::new(&subject);
+    let text = fs_err::read_to_string(path).unwrap();
+    fs_err::write(path, text.replace("[sleep, infinity]", "[sleep, \"0.1\"]")).unwrap();
+    let run = place.call(&format!("run --subject {subject} --only B01"));
+    assert_eq!(run.status.code(), Some(100), "{}", said(&run));
+    let out = String::from_utf8_lossy(&run.stdout);
+    assert!(
+        out.contains("warning: subject `impatient` ended by itself"),
+        "{out}"
+    );
+    place.nothing_is_left();
+}

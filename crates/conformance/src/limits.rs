@@ -64,10 +64,10 @@ impl Limit {
         (
             Self::SubjectReady,
             "subject-ready",
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             "tolerance; a stale leader lock (15 s) fits in",
         ),
-        (Self::WholeCase, "whole-case", Duration::from_secs(240), "last resort"),
+        (Self::WholeCase, "whole-case", Duration::from_mins(4), "last resort"),
     ];
 
     /// The limit's name in subject files and reports.

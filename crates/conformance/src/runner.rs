@@ -173,11 +173,35 @@ pub async fn run_case(ground: &Ground, case: &'static Case, options: &RunOptions
         return Done { record, leaks: Vec::new(), samples: Vec::new() };
     }
     let world = Arc::new(World::new(ground.clone(), case.id, case.namespace));
-    let (result, duration) = tokio::select! {
+    // Held through the clean-up: that touches what is global as well.
+    let lock = tokio::select! {
         biased;
-        () = options.interrupted.cancelled() => (Err(Trouble::inconclusive("interrupted")), Duration::ZERO),
-        judged = locked(&world, case, options) => judged,
+        () = options.interrupted.cancelled() => Err("interrupted".to_owned()),
+        lock = lock::take(&world.testbed().case_lock, case.serial) => lock
+            .map_err(|error| format!("the lock on global state cannot be taken: {error}")),
     };
+    let _lock = match lock {
+        Ok(lock) => lock,
+        Err(why) => {
+            let result = Err(Trouble::inconclusive(why));
+            let record = record_of(case.row(), &result, Duration::ZERO, options);
+            return Done { record, leaks: Vec::new(), samples: Vec::new() };
+        }
+    };
+    let started = Instant::now();
+    let result = tokio::select! {
+        biased;
+        () = options.interrupted.cancelled() => Err(Trouble::inconclusive("interrupted")),
+        result = judge(&world, case, options) => result,
+    };
+    let duration = started.elapsed();
+    // Before anything is cleaned up.
+    if result.is_err()
+        && !options.interrupted.is_cancelled()
+        && let Err(error) = dump::capture(&world, &options.captures).await
+    {
+        tracing::warn!(case = case.id, "the capture cannot be written: {error}");
+    }
     let mut record = record_of(case.row(), &result, duration, options);
     let keep = match options.keep {
         Keep::Never => false,
@@ -202,31 +226,6 @@ pub async fn run_case(ground: &Ground, case: &'static Case, options: &RunOptions
     Done { record, leaks, samples: world.take_samples() }
 }
 
-/// Judges under the locks that keep other cases out of the way, and captures what a person needs
-/// before anything is cleaned up.
-async fn locked(
-    world: &Arc<World>,
-    case: &'static Case,
-    options: &RunOptions,
-) -> (CaseResult, Duration) {
-    let _lock = match lock::take(&world.testbed().case_lock, case.serial).await {
-        Ok(lock) => lock,
-        Err(error) => {
-            let cause = format!("the lock on global state cannot be taken: {error}");
-            return (Err(Trouble::inconclusive(cause)), Duration::ZERO);
-        }
-    };
-    let started = Instant::now();
-    let result = judge(world, case, options).await;
-    let duration = started.elapsed();
-    if result.is_err()
-        && let Err(error) = dump::capture(world, &options.captures).await
-    {
-        tracing::warn!(case = case.id, "the capture cannot be written: {error}");
-    }
-    (result, duration)
-}
-
 /// The body of a case, bounded in time, with panics caught and a broken testbed noticed.
 async fn judge(world: &Arc<World>, case: &'static Case, options: &RunOptions) -> CaseResult {
     let limit = world.limit(Limit::WholeCase);
@@ -237,10 +236,10 @@ async fn judge(world: &Arc<World>, case: &'static Case, options: &RunOptions) ->
     }));
     let mut broken = options.broken.clone();
     let ended = tokio::select! {
-        cause = async { broken.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone()) },
+        why = async { broken.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) },
             if broken.has_changed().is_ok() => {
-            let cause = cause.unwrap_or_default();
-            return Err(Trouble::inconclusive(format!("the testbed broke: {cause}")));
+            let why = why.unwrap_or_default();
+            return Err(Trouble::inconclusive(format!("the testbed broke: {why}")));
         }
         ended = tokio::time::timeout(limit, body) => ended,
     };
@@ -255,8 +254,8 @@ async fn judge(world: &Arc<World>, case: &'static Case, options: &RunOptions) ->
     };
     // A failure on a testbed that has broken meanwhile is no verdict.
     match (&result, options.broken.borrow().as_deref()) {
-        (Err(Trouble::Failed(_)), Some(cause)) => {
-            Err(Trouble::inconclusive(format!("the testbed broke: {cause}")))
+        (Err(Trouble::Failed(_)), Some(why)) => {
+            Err(Trouble::inconclusive(format!("the testbed broke: {why}")))
         }
         _ => result,
     }

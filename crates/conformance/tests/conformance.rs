@@ -113,17 +113,15 @@ fn cancel_on_signal(interrupted: &CancellationToken) -> std::io::Result<()> {
 /// The verdict as a person reads it.
 fn sentence(record: &CaseRecord) -> String {
     let head = format!("{} ({}, {})", record.title, record.level, record.source);
-    match &record.failure {
-        Some(failure) => format!(
-            "{head}\nexpected {}\nobserved {}\n{}\nrerun: {}",
-            failure.expected,
-            failure.observed,
-            failure.evidence.join("\n"),
-            failure.rerun
-        ),
-        None => {
-            let reason = record.reason.as_deref().unwrap_or("no reason given");
-            format!("{head}\n{}: {reason}", record.outcome)
-        }
-    }
+    let Some(failure) = &record.failure else {
+        let reason = record.reason.as_deref().unwrap_or("no reason given");
+        return format!("{head}\n{}: {reason}", record.outcome);
+    };
+    format!(
+        "{head}\nexpected {}\nobserved {}\n{}\nrerun: {}",
+        failure.expected,
+        failure.observed,
+        failure.evidence.join("\n"),
+        failure.rerun
+    )
 }

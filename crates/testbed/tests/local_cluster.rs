@@ -21,9 +21,8 @@ use serde_json::{Value, json};
 use support::{PROBE, Probe, eventually};
 use testbed::artifacts::Home;
 use testbed::cluster::Cluster as _;
-use testbed::cluster::local::{
-    LocalBinaries, LocalCluster, LocalOptions,
-};
+use testbed::cluster::local::{LocalBinaries, LocalCluster, LocalOptions};
+use testbed::kind::{HOLD_READY, HOLD_TERMINATION};
 use testbed::manifests;
 use testbed::state::{ExportInfo, marked, sweep_dead};
 use testbed::subject::{RunningSubject, StartOptions, Subject};

@@ -176,17 +176,12 @@ impl Run {
             "attached to testbed `{}` (process {})",
             state.name, state.owner.pid
         ));
-        let clock = Instant::now();
         let (broken, _) = watch::channel(None);
-        let judged = self
-            .judge(&live, &state, &broken, attach::watch_over(&state, &broken))
-            .await?;
+        let warn = |text: &str| live.warn(text);
+        let watching = attach::watch_over(&state, &broken, &warn);
+        let judged = self.judge(&live, &state, &broken, watching).await?;
         live.end();
-        self.conclude(
-            &judged,
-            live.first_case().map(|first| first - clock),
-            Some(&state.name),
-        )?;
+        self.conclude(&judged, &live, None, Some(&state.name))?;
         if self.keeps(&judged) {
             self.tell_what_is_kept(&state);
         }
@@ -215,13 +210,13 @@ impl Run {
         let stop = self.interrupts.first.cancelled();
         let bed = bed::claimed(&self.home, name, stop, Bed::up(&options, &told)).await?;
         let (broken, _) = watch::channel(None);
-        let judged = self
-            .judge(&live, bed.state(), &broken, bed.watch(&broken, &told))
-            .await;
+        let warn = |text: &str| live.warn(text);
+        let watching = bed.watch(&broken, &warn);
+        let judged = self.judge(&live, bed.state(), &broken, watching).await;
         live.end();
         let concluded = judged.and_then(|judged| {
             let first = live.first_case().map(|first| first - booted);
-            self.conclude(&judged, first, None)?;
+            self.conclude(&judged, &live, first, None)?;
             Ok(judged)
         });
         if let Ok(judged) = &concluded
@@ -291,6 +286,7 @@ impl Run {
     fn conclude(
         &self,
         judged: &Judged,
+        live: &Live,
         to_first_case: Option<Duration>,
         attached: Option<&str>,
     ) -> Result<(), Failure> {
@@ -298,7 +294,8 @@ impl Run {
         let facts = Facts {
             report_directory: self.files.given.clone(),
             captured: self.files.captured(),
-            boot_to_first_case: to_first_case.filter(|_| attached.is_none()),
+            boot_to_first_case: to_first_case,
+            warnings: live.warnings(),
             attached: attached.map(str::to_owned),
             interrupted: judged.interrupted,
             every_skip: self.order.verbose,
@@ -368,6 +365,7 @@ async fn show(
 }
 
 /// A path or variable of no use is the caller's mistake; the rest is the testbed's.
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
 pub(super) fn tool_failure(error: ToolError) -> Failure {
     let given = match error {
         ToolError::Given { .. } | ToolError::NoCache | ToolError::Variable { .. } => true,

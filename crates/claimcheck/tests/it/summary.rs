@@ -13,6 +13,7 @@ fn facts() -> Facts {
         report_directory: "claimcheck-report".into(),
         captured: ["B03", "B04"].map(str::to_owned).into(),
         boot_to_first_case: Some(Duration::from_millis(4_120)),
+        warnings: Vec::new(),
         attached: None,
         interrupted: false,
         every_skip: false,
@@ -77,6 +78,19 @@ fn cases_without_a_verdict_for_one_cause_are_told_once() {
     let text = render(&report, &facts(), Paint::PLAIN);
     assert!(text.contains("\n2 cases inconclusive: B03 B06\n"), "{text}");
     assert_eq!(text.matches("connection refused").count(), 1, "{text}");
+}
+
+#[test]
+fn a_subject_that_ended_by_itself_is_told_of_once_more() {
+    let facts = Facts {
+        warnings: vec!["subject `x` ended by itself".to_owned()],
+        ..facts()
+    };
+    let text = render(&canned::good(), &facts, Paint::PLAIN);
+    assert!(
+        text.contains("\nwarning: subject `x` ended by itself\n"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Group W: waitForFirstConsumer.
+//! Group W: `WaitForFirstConsumer`.
 
 use super::{Group, Level, Mode, Profile, Row};
 
-/// WaitForFirstConsumer.
+/// `WaitForFirstConsumer`.
 pub(super) const GROUP: Group = Group { letter: 'W', title: "WaitForFirstConsumer", rows: ROWS };
 
 const ROWS: &[Row] = &[

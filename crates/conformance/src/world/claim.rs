@@ -11,7 +11,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 
 use super::World;
@@ -36,7 +36,7 @@ pub struct Claim<'w> {
 }
 
 impl World {
-    /// A claim of 1 MiB, ReadWriteOnce, without a class until one is set.
+    /// A claim of 1 MiB, `ReadWriteOnce`, without a class until one is set.
     pub fn claim(&self, name: &str) -> ClaimBuilder<'_> {
         let claim = PersistentVolumeClaim {
             metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
@@ -295,7 +295,7 @@ impl<'w> Claim<'w> {
     pub async fn has_no_volume_or_directory(&self) -> CaseResult {
         let name = self.name();
         let uid = self.uid();
-        let volumes = self.world.cluster_api::<PersistentVolume>().list(&Default::default()).await?;
+        let volumes = self.world.cluster_api::<PersistentVolume>().list(&ListParams::default()).await?;
         let mut found: Vec<String> = volumes
             .items
             .iter()

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -156,7 +157,7 @@ impl World {
             duration: self.limit(Limit::VolumeReclaimed),
         };
         let volumes = self.cluster_api::<PersistentVolume>();
-        let waited = expect::eventually_among(&wait, volumes.clone(), Default::default(), |all| {
+        let waited = expect::eventually_among(&wait, volumes.clone(), watcher::Config::default(), |all| {
             (!all.values().any(ours)).then_some(())
         });
         let mut leaks = Vec::new();
@@ -260,4 +261,4 @@ fn ignore_missing(result: Result<(), kube::Error>) -> CaseResult {
 }
 
 /// How long the clean-up of one case may take.
-pub(crate) const CLEAN_UP_LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const CLEAN_UP_LIMIT: Duration = Duration::from_mins(2);

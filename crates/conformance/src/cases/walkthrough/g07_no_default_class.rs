@@ -17,6 +17,7 @@ pub(crate) const CASE: Case = Case::step("G07", |world| Box::pin(run(world))).al
 
 async fn run(world: &World) -> CaseResult {
     world.without_default_class().await?;
+    world.new_claims_get(None).await?;
     let class = class(world, "managed-nfs-storage").await?;
     let claim = world.claim("classless").create().await?;
     // A volume with a class fits in everything else, and must not be taken. No claim names its class.

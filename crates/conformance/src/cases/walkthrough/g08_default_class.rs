@@ -22,6 +22,7 @@ pub(crate) const CASE: Case = Case::step("G08", |world| Box::pin(run(world))).al
 
 async fn run(world: &World) -> CaseResult {
     world.without_default_class().await?;
+    world.new_claims_get(None).await?;
     let waiting = world.claim("waiting").create().await?;
     // Not before the control plane has looked at it and found no class.
     world.event(&waiting.uid(), "Normal", "FailedBinding").await?;
@@ -39,6 +40,8 @@ async fn run(world: &World) -> CaseResult {
 }
 
 async fn serves_new_claims(world: &World, name: &str, class: &StorageClass) -> CaseResult {
+    // Admission reads classes from a cache that lags.
+    world.new_claims_get(Some(class)).await?;
     let claim = world.claim(name).create().await?;
     let given = claim.object.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
     ensure_eq("the class that the new claim was given", &given, &Some(class.name_any()))?;

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
+use kube::api::ListParams;
 
 use super::{REPLICAS, SET_WITH_VOLUMES, class, own_volumes, start_set};
 use crate::case::Case;
@@ -21,7 +22,7 @@ async fn run(world: &World) -> CaseResult {
 
     set.delete_and_wait().await?;
     // Claims outlive their set: they are deleted by hand.
-    let claims = world.api::<PersistentVolumeClaim>().list(&Default::default()).await?;
+    let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
     let mut ours = claims.iter().map(ResourceExt::name_any).collect::<Vec<_>>();
     ours.retain(|name| name.starts_with("www-web-"));
     ensure_eq("the claims after the set", &ours, &["www-web-0", "www-web-1", "www-web-2"])?;

@@ -13,6 +13,9 @@ use super::{ExportView, ViewError};
 /// How much a page of a directory may hold.
 const PAGE: u32 = 64 * 1024;
 
+/// How often a removal begins anew when objects vanish under it.
+const REMOVALS: usize = 5;
+
 /// An entry of a directory: its name and the object.
 struct Listed {
     name: String,
@@ -113,6 +116,17 @@ impl ExportView {
     /// # Errors
     /// When the server refuses, or does not answer; part of the tree may be gone then.
     pub async fn remove_tree(&self, path: &str) -> Result<(), ViewError> {
+        for _ in 1..REMOVALS {
+            match self.remove_once(path).await {
+                // Somebody else removes the same tree: what is left of it is looked up anew.
+                Err(error) if error.status() == Some(nfsstat3::NFS3ERR_STALE) => {}
+                ended => return ended,
+            }
+        }
+        self.remove_once(path).await
+    }
+
+    async fn remove_once(&self, path: &str) -> Result<(), ViewError> {
         let (parent, name) = match self.place("REMOVE", path).await {
             Ok(place) => place,
             Err(error) if error.is_missing() => return Ok(()),
