@@ -20,6 +20,7 @@ use conformance::runner::Keep;
 use conformance::selection::{Selection, case_id};
 use conformance::subject::{DeclarationError, Subject as Declared};
 use testbed::artifacts::valid_name;
+use testbed::kind::ClusterKind;
 use testbed::state::StateError;
 use testbed::subject::{BUILTIN, Subject};
 use testbed::tools::{Tool, ToolOptions};
@@ -42,25 +43,6 @@ const PARALLEL: usize = 8;
 const PARALLEL_LIMIT: usize = 256;
 /// Where reports go.
 const REPORT_DIRECTORY: &str = "claimcheck-report";
-/// What a `local` cluster offers: a control plane and cluster DNS.
-const LOCAL_MODES: [&str; 2] = ["cp", "dn"];
-
-/// A kind of cluster that can be booted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ClusterKind {
-    /// Plain processes on this machine.
-    Local,
-}
-
-impl ClusterKind {
-    /// What it offers, known before it is booted.
-    pub(crate) fn modes(self) -> Vec<String> {
-        match self {
-            Self::Local => LOCAL_MODES.map(str::to_owned).to_vec(),
-        }
-    }
-}
-
 /// A subject, read and checked.
 #[derive(Clone, Debug)]
 pub(crate) struct ChosenSubject {

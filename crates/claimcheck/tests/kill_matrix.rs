@@ -12,7 +12,10 @@ fn every_mutant_is_killed_by_the_case_named_for_it_and_by_nothing_unrelated() {
         .expect("claimcheck runs");
     let text = fs_err::read_to_string(format!("{report}/mutants.json")).expect("a report is left");
     let matrix: serde_json::Value = serde_json::from_str(&text).expect("the report is JSON");
-    assert!(matrix["total"].as_u64().is_some_and(|total| total >= 10), "{text}");
+    assert!(
+        matrix["total"].as_u64().is_some_and(|total| total >= 10),
+        "{text}"
+    );
     assert_eq!(matrix["killed"], matrix["total"], "{text}");
     for mutant in matrix["mutants"].as_array().expect("there are mutants") {
         assert_eq!(mutant["unexpected"], serde_json::json!([]), "{mutant}");

@@ -36,17 +36,32 @@ pub struct Case {
 impl Case {
     /// A case that shares nothing with any other.
     pub(crate) const fn new(id: &'static str, body: Body) -> Self {
-        Self { id, serial: Serial::No, namespace: None, body }
+        Self {
+            id,
+            serial: Serial::No,
+            namespace: None,
+            body,
+        }
     }
 
     /// A case that changes what is global.
     pub(crate) const fn exclusive(id: &'static str, body: Body) -> Self {
-        Self { id, serial: Serial::Exclusive, namespace: None, body }
+        Self {
+            id,
+            serial: Serial::Exclusive,
+            namespace: None,
+            body,
+        }
     }
 
     /// A step of the walkthrough: namespace `default`, one step at a time.
     pub(crate) const fn step(id: &'static str, body: Body) -> Self {
-        Self { id, serial: Serial::Group("walkthrough"), namespace: Some("default"), body }
+        Self {
+            id,
+            serial: Serial::Group("walkthrough"),
+            namespace: Some("default"),
+            body,
+        }
     }
 
     /// The same case, running alone.

@@ -51,8 +51,10 @@ mod tests {
     #[test]
     fn cases_stand_once_each_and_in_the_order_of_the_catalogue() {
         let listed: Vec<_> = all().map(|case| case.id).collect();
-        let ordered: Vec<_> =
-            catalogue::rows().map(|row| row.id).filter(|id| case(id).is_some()).collect();
+        let ordered: Vec<_> = catalogue::rows()
+            .map(|row| row.id)
+            .filter(|id| case(id).is_some())
+            .collect();
         assert_eq!(listed, ordered);
     }
 
@@ -64,7 +66,8 @@ mod tests {
             if group.file_type().unwrap().is_dir() {
                 for file in fs_err::read_dir(group.path()).unwrap().map(Result::unwrap) {
                     let name = file.file_name().into_string().unwrap();
-                    if let Some((id, _)) = name.strip_suffix(".rs").and_then(|n| n.split_once('_')) {
+                    if let Some((id, _)) = name.strip_suffix(".rs").and_then(|n| n.split_once('_'))
+                    {
                         files.insert(id.to_uppercase());
                     }
                 }

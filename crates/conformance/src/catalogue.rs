@@ -19,6 +19,7 @@ mod reclaim;
 mod resilience;
 mod scale;
 mod security;
+pub mod sources;
 mod statefulset;
 mod walkthrough;
 
@@ -248,9 +249,11 @@ pub struct Mode(pub &'static str);
 impl Mode {
     /// Whether a testbed that offers `modes` can run it.
     pub fn met_by(self, modes: &[String]) -> bool {
-        self.0
-            .split('/')
-            .any(|choice| choice.split('+').all(|needed| modes.iter().any(|mode| mode == needed)))
+        self.0.split('/').any(|choice| {
+            choice
+                .split('+')
+                .all(|needed| modes.iter().any(|mode| mode == needed))
+        })
     }
 }
 
@@ -314,7 +317,9 @@ pub fn sha256() -> String {
             needs.join(",")
         ));
     }
-    hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    hash.finalize()
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -337,9 +342,14 @@ mod tests {
 
     #[test]
     fn the_catalogue_has_185_rows_and_15_steps_of_the_walkthrough() {
-        let steps = rows().filter(|row| row.profile == Profile::Walkthrough).count();
+        let steps = rows()
+            .filter(|row| row.profile == Profile::Walkthrough)
+            .count();
         assert_eq!((rows().count() - steps, steps), (185, 15));
-        assert_eq!(rows().filter(|row| row.profile == Profile::Core).count(), 84);
+        assert_eq!(
+            rows().filter(|row| row.profile == Profile::Core).count(),
+            84
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams};
 
 use crate::expect::{Watched, text};
+use crate::trouble::in_full;
 use crate::world::World;
 use crate::world::events::in_one_line;
 
@@ -71,11 +72,28 @@ async fn events(world: &World) -> String {
     out
 }
 
+/// The names at the export's root, and everything below those that bear the case's name: the rest
+/// changes under the hands of other cases, and may be large.
 async fn export(world: &World) -> String {
-    match world.export().manifest("").await {
-        Ok(manifest) => format!("{manifest:#?}\n"),
-        Err(error) => format!("cannot be listed: {error}\n"),
+    let entries = match world.export().list("").await {
+        Ok(entries) => entries,
+        Err(error) => return format!("cannot be listed: {}\n", in_full(&error)),
+    };
+    let mut out = String::new();
+    for entry in entries {
+        let _ = writeln!(out, "/{entry}");
+        if world.bears_our_name(&entry) {
+            match world.export().manifest(&entry).await {
+                Ok(manifest) => {
+                    let _ = writeln!(out, "{manifest:#?}");
+                }
+                Err(error) => {
+                    let _ = writeln!(out, "cannot be read: {}", in_full(&error));
+                }
+            }
+        }
     }
+    out
 }
 
 fn log_tail(world: &World) -> String {

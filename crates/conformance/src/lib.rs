@@ -8,6 +8,8 @@ mod dump;
 pub mod expect;
 pub mod limits;
 mod lock;
+#[cfg(test)]
+mod mock;
 pub mod outcome;
 pub mod report;
 pub mod runner;

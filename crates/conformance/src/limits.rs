@@ -23,7 +23,8 @@ pub enum Limit {
     DnsRecord,
     /// From the start of the subject to its readiness.
     SubjectReady,
-    /// One case, its clean-up included: a last resort against a hang of ours.
+    /// One case, without its clean-up, whose waits have limits of their own: a last resort against a
+    /// hang of ours.
     WholeCase,
 }
 
@@ -42,7 +43,12 @@ impl Limit {
             Duration::from_secs(30),
             "tolerance; as claim-bound",
         ),
-        (Self::Event, "event", Duration::from_secs(15), "tolerance; events may be queued"),
+        (
+            Self::Event,
+            "event",
+            Duration::from_secs(15),
+            "tolerance; events may be queued",
+        ),
         (
             Self::ControlPlane,
             "control-plane",
@@ -67,7 +73,12 @@ impl Limit {
             Duration::from_mins(1),
             "tolerance; a stale leader lock (15 s) fits in",
         ),
-        (Self::WholeCase, "whole-case", Duration::from_mins(4), "last resort"),
+        (
+            Self::WholeCase,
+            "whole-case",
+            Duration::from_mins(4),
+            "last resort",
+        ),
     ];
 
     /// The limit's name in subject files and reports.
@@ -76,7 +87,10 @@ impl Limit {
     }
 
     fn entry(self) -> &'static (Self, &'static str, Duration, &'static str) {
-        Self::ALL.iter().find(|entry| entry.0 == self).expect("every limit stands in ALL")
+        Self::ALL
+            .iter()
+            .find(|entry| entry.0 == self)
+            .expect("every limit stands in ALL")
     }
 }
 
@@ -106,7 +120,10 @@ impl Limits {
 
     /// How long to wait.
     pub fn of(&self, limit: Limit) -> Duration {
-        self.overrides.get(&limit).copied().unwrap_or(limit.entry().2)
+        self.overrides
+            .get(&limit)
+            .copied()
+            .unwrap_or(limit.entry().2)
     }
 }
 
@@ -125,8 +142,7 @@ mod tests {
 
     #[test]
     fn a_subject_file_changes_one_limit_and_leaves_the_others() {
-        let limits =
-            Limits::with([("claim-bound".to_owned(), Duration::from_secs(90))]).unwrap();
+        let limits = Limits::with([("claim-bound".to_owned(), Duration::from_secs(90))]).unwrap();
         assert_eq!(limits.of(Limit::ClaimBound), Duration::from_secs(90));
         assert_eq!(limits.of(Limit::Event), Duration::from_secs(15));
     }
@@ -134,6 +150,36 @@ mod tests {
     #[test]
     fn an_unknown_limit_is_named() {
         let error = Limits::with([("claim-bond".to_owned(), Duration::ZERO)]).unwrap_err();
-        assert!(error.to_string().starts_with("unknown limit `claim-bond`; there are claim-bound"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("unknown limit `claim-bond`; there are claim-bound")
+        );
+    }
+
+    #[test]
+    fn every_limit_has_a_name_of_its_own_a_value_and_a_reason() {
+        let mut names = std::collections::BTreeSet::new();
+        for (limit, name, value, reason) in Limit::ALL {
+            assert!(names.insert(*name), "{name} stands twice");
+            assert!(
+                name.chars()
+                    .all(|letter| letter.is_ascii_lowercase() || letter == '-'),
+                "{name}"
+            );
+            assert_eq!(limit.name(), *name);
+            assert!(*value > Duration::ZERO, "{name}");
+            assert!(!reason.is_empty(), "{name} has no reason");
+        }
+    }
+
+    #[test]
+    fn a_case_that_waits_for_one_thing_in_vain_ends_before_the_last_resort() {
+        let limits = Limits::default();
+        for (limit, name, value, _) in Limit::ALL {
+            // What holds a claim up holds up its control, its pod and its volume's end as well.
+            let last = *limit == Limit::WholeCase;
+            assert!(last || *value * 4 <= limits.of(Limit::WholeCase), "{name}");
+        }
     }
 }

@@ -60,7 +60,9 @@ mod tests {
     use super::*;
 
     async fn is_free(path: &Utf8Path, serial: Serial) -> bool {
-        tokio::time::timeout(Duration::from_millis(100), take(path, serial)).await.is_ok()
+        tokio::time::timeout(Duration::from_millis(100), take(path, serial))
+            .await
+            .is_ok()
     }
 
     #[tokio::test]

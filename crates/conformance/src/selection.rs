@@ -49,12 +49,18 @@ pub fn case_id(text: &str) -> Result<&'static str, UnknownCase> {
     if let Some(row) = catalogue::rows().find(|row| row.name.eq_ignore_ascii_case(text)) {
         return Ok(row.id);
     }
-    let letter = text.chars().next().map(|letter| letter.to_ascii_uppercase());
+    let letter = text
+        .chars()
+        .next()
+        .map(|letter| letter.to_ascii_uppercase());
     let suggestion = catalogue::rows()
         .filter(|row| row.id.chars().next() == letter)
         .min_by_key(|row| distance(row.id, text))
         .map(|row| row.id);
-    Err(UnknownCase { id: text.to_owned(), suggestion })
+    Err(UnknownCase {
+        id: text.to_owned(),
+        suggestion,
+    })
 }
 
 /// How far apart two ids of one group are, by number.
@@ -69,7 +75,10 @@ fn distance(id: &str, given: &str) -> u32 {
 /// Every row of the catalogue, with what becomes of it in a run on a testbed that offers `modes`.
 pub fn plan(selection: &Selection, subject: &Subject, modes: &[String]) -> Vec<Planned> {
     catalogue::rows()
-        .map(|row| Planned { row, decision: decide(row, selection, subject, modes) })
+        .map(|row| Planned {
+            row,
+            decision: decide(row, selection, subject, modes),
+        })
         .collect()
 }
 
@@ -86,9 +95,16 @@ fn decide(
         return Err(SkipReason::Excluded);
     }
     if !subject.profiles.contains(&row.profile) {
-        return Err(SkipReason::UndeclaredFeature(format!("profile {}", row.profile)));
+        return Err(SkipReason::UndeclaredFeature(format!(
+            "profile {}",
+            row.profile
+        )));
     }
-    if let Some(needs) = row.needs.iter().find(|needs| !needs.met_by(&subject.features)) {
+    if let Some(needs) = row
+        .needs
+        .iter()
+        .find(|needs| !needs.met_by(&subject.features))
+    {
         return Err(SkipReason::UndeclaredFeature(match needs {
             Needs::Declared(feature) => feature.to_string(),
             Needs::Undeclared(feature) => format!("for subjects without {feature}"),
@@ -141,8 +157,14 @@ mod tests {
     fn each_reason_is_told_apart() {
         let all = Selection::default();
         assert_eq!(reason("B01", &all, &[]), None);
-        assert_eq!(reason("G01", &all, &[]).unwrap(), "undeclared-feature: profile walkthrough");
-        assert_eq!(reason("R03", &all, &[]).unwrap(), "undeclared-feature: archive");
+        assert_eq!(
+            reason("G01", &all, &[]).unwrap(),
+            "undeclared-feature: profile walkthrough"
+        );
+        assert_eq!(
+            reason("R03", &all, &[]).unwrap(),
+            "undeclared-feature: archive"
+        );
         assert_eq!(reason("R03", &all, &[Feature::Archive]), None);
         assert_eq!(
             reason("B13", &all, &[Feature::Selector]).unwrap(),
@@ -150,7 +172,10 @@ mod tests {
         );
         assert_eq!(reason("X01", &all, &[]).unwrap(), "missing-mode: dn");
         assert_eq!(reason("F01", &all, &[]).unwrap(), "not-implemented");
-        let only = Selection { only: vec!["B02"], ..Selection::default() };
+        let only = Selection {
+            only: vec!["B02"],
+            ..Selection::default()
+        };
         assert_eq!(reason("B01", &only, &[]).unwrap(), "excluded");
         assert_eq!(reason("B02", &only, &[]), None);
     }

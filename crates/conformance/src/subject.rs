@@ -74,15 +74,28 @@ impl Subject {
             .iter()
             .map(|name| name.parse())
             .collect::<Result<_, _>>()
-            .map_err(|source| DeclarationError::Profile { subject: subject(), source })?;
+            .map_err(|source| DeclarationError::Profile {
+                subject: subject(),
+                source,
+            })?;
         let features = file
             .features
             .iter()
             .map(|name| name.parse())
             .collect::<Result<_, _>>()
-            .map_err(|source| DeclarationError::Feature { subject: subject(), source })?;
-        let limits = Limits::with(file.limits.iter().map(|(name, value)| (name.clone(), *value)))
-            .map_err(|source| DeclarationError::Limit { subject: subject(), source })?;
+            .map_err(|source| DeclarationError::Feature {
+                subject: subject(),
+                source,
+            })?;
+        let limits = Limits::with(
+            file.limits
+                .iter()
+                .map(|(name, value)| (name.clone(), *value)),
+        )
+        .map_err(|source| DeclarationError::Limit {
+            subject: subject(),
+            source,
+        })?;
         Ok(Self {
             name: file.name.clone(),
             version: file.version.clone(),

@@ -47,7 +47,10 @@ impl Ground {
     /// When its kubeconfig cannot be used.
     pub async fn attach(state: State, subject: Subject) -> Result<Self, AttachError> {
         let path = state.cluster.kubeconfig.clone();
-        let kubeconfig = |source| AttachError::Kubeconfig { path: path.clone(), source };
+        let kubeconfig = |source| AttachError::Kubeconfig {
+            path: path.clone(),
+            source,
+        };
         let file = Kubeconfig::read_from(&path).map_err(kubeconfig)?;
         let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
             .await
@@ -66,7 +69,12 @@ impl Ground {
             path: state.export.path.clone(),
             directory: Some(state.export.directory.clone()),
         });
-        Ok(Self { client, subject: Arc::new(subject), export, state: Arc::new(state) })
+        Ok(Self {
+            client,
+            subject: Arc::new(subject),
+            export,
+            state: Arc::new(state),
+        })
     }
 }
 
@@ -117,7 +125,9 @@ pub fn report(
             .into_iter()
             .filter_map(|(phase, samples)| Some((phase, Latency::of(samples)?)))
             .collect::<BTreeMap<_, _>>(),
-        ledger: Ledger { leaks: finished.leaks },
+        ledger: Ledger {
+            leaks: finished.leaks,
+        },
         cases: finished.records,
     }
 }

@@ -21,7 +21,7 @@ pub enum Tracked {
 }
 
 /// The kinds of objects that cases create.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// apps/v1 StatefulSet
     StatefulSet,

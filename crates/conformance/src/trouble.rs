@@ -54,7 +54,11 @@ impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failed(finding) => {
-                write!(formatter, "expected {}; observed {}", finding.expected, finding.observed)
+                write!(
+                    formatter,
+                    "expected {}; observed {}",
+                    finding.expected, finding.observed
+                )
             }
             Self::Inconclusive(cause) => write!(formatter, "inconclusive: {cause}"),
         }
@@ -64,15 +68,35 @@ impl fmt::Display for Trouble {
 /// An API call of the suite that fails says nothing about the subject.
 impl From<kube::Error> for Trouble {
     fn from(error: kube::Error) -> Self {
-        Self::Inconclusive(format!("an API call of the suite failed: {error}"))
+        Self::Inconclusive(format!(
+            "an API call of the suite failed: {}",
+            in_full(&error)
+        ))
     }
 }
 
 /// Nor does an export that cannot be looked into.
 impl From<testbed::nfs::view::ViewError> for Trouble {
     fn from(error: testbed::nfs::view::ViewError) -> Self {
-        Self::Inconclusive(format!("the export cannot be looked into: {error}"))
+        Self::Inconclusive(format!(
+            "the export cannot be looked into: {}",
+            in_full(&error)
+        ))
     }
+}
+
+/// An error and its sources; a source whose text the error holds already is not said twice.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Fails the case unless `holds`.
@@ -81,7 +105,11 @@ pub fn ensure(
     expected: impl Into<String>,
     observed: impl FnOnce() -> String,
 ) -> CaseResult {
-    if holds { Ok(()) } else { Err(Trouble::failed(expected, observed())) }
+    if holds {
+        Ok(())
+    } else {
+        Err(Trouble::failed(expected, observed()))
+    }
 }
 
 /// Fails the case unless `observed` is `expected`; `what` names the compared thing.
@@ -90,7 +118,9 @@ pub fn ensure_eq<T: PartialEq<U> + fmt::Debug, U: fmt::Debug>(
     observed: &T,
     expected: &U,
 ) -> CaseResult {
-    ensure(observed == expected, format!("{what} is {expected:?}"), || {
-        format!("{what} is {observed:?}")
-    })
+    ensure(
+        observed == expected,
+        format!("{what} is {expected:?}"),
+        || format!("{what} is {observed:?}"),
+    )
 }

@@ -1,7 +1,7 @@
 //! What a case gets: a client, a namespace, the subject's class, a view of the export, limits, and
 //! a tracker that takes away what the case makes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
@@ -60,6 +60,8 @@ pub struct World {
     pub(crate) tag: String,
     pub(crate) own_namespace: bool,
     pub(crate) tracker: Tracker,
+    /// What was in the namespace before, where it is not the case's own.
+    pub(crate) baseline: OnceLock<cleanup::Baseline>,
     started: Instant,
     timeline: Mutex<Vec<Mark>>,
     samples: Mutex<Vec<(&'static str, Duration)>>,
@@ -69,7 +71,12 @@ impl World {
     /// A world for the case `id`; without a given namespace it has one of its own, which must be
     /// made with [`World::prepare`].
     pub(crate) fn new(ground: Ground, case: &'static str, namespace: Option<&str>) -> Self {
-        let tag: String = uuid::Uuid::new_v4().simple().to_string().chars().take(6).collect();
+        let tag: String = uuid::Uuid::new_v4()
+            .simple()
+            .to_string()
+            .chars()
+            .take(6)
+            .collect();
         let own = format!("cc-{}-{tag}", case.to_lowercase());
         Self {
             ground,
@@ -78,6 +85,7 @@ impl World {
             namespace: namespace.map_or(own, str::to_owned),
             tag,
             tracker: Tracker::default(),
+            baseline: OnceLock::new(),
             started: Instant::now(),
             timeline: Mutex::default(),
             samples: Mutex::default(),
@@ -188,14 +196,21 @@ impl World {
     /// Notes on the timeline that `what` happened to `lane`.
     pub fn mark(&self, lane: impl Into<String>, what: impl Into<String>) {
         let t_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mark = Mark { t_ms, lane: lane.into(), what: what.into() };
+        let mark = Mark {
+            t_ms,
+            lane: lane.into(),
+            what: what.into(),
+        };
         tracing::debug!(case = self.case, lane = mark.lane, "{}", mark.what);
         self.timeline.lock().expect("no holder panics").push(mark);
     }
 
     /// Notes how long a phase took, for the percentiles of the report.
     pub fn sample(&self, phase: &'static str, took: Duration) {
-        self.samples.lock().expect("no holder panics").push((phase, took));
+        self.samples
+            .lock()
+            .expect("no holder panics")
+            .push((phase, took));
     }
 
     pub(crate) fn take_timeline(&self) -> Vec<Mark> {

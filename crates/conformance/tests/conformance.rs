@@ -47,7 +47,10 @@ fn trials() -> Result<Vec<Trial>, Box<dyn std::error::Error>> {
     let subject = Subject::declared_by(&file)?;
     let cluster: testbed::kind::ClusterKind = variable("CLAIMCHECK_CLUSTER", "local").parse()?;
     let planned = plan(&Selection::default(), &subject, &cluster.modes());
-    Ok(planned.into_iter().map(|planned| trial(planned, &subject)).collect())
+    Ok(planned
+        .into_iter()
+        .map(|planned| trial(planned, &subject))
+        .collect())
 }
 
 fn trial(Planned { row, decision }: Planned, subject: &Subject) -> Trial {
@@ -60,8 +63,10 @@ fn trial(Planned { row, decision }: Planned, subject: &Subject) -> Trial {
         Err(reason) => {
             // Asked to run it all the same, it cannot pass.
             let failure = format!("not judged: {reason}");
-            Trial::test(format!("{name} ({reason})"), move || Err(Failed::from(failure)))
-                .with_ignored_flag(true)
+            Trial::test(format!("{name} ({reason})"), move || {
+                Err(Failed::from(failure))
+            })
+            .with_ignored_flag(true)
         }
     }
 }
@@ -70,7 +75,10 @@ fn trial(Planned { row, decision }: Planned, subject: &Subject) -> Trial {
 fn judge(case: &'static Case, subject: Subject) -> Result<(), Failed> {
     // A second installation is refused and changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let name = variable("CLAIMCHECK_NAME", "default");
         let state = State::load(&name)?;

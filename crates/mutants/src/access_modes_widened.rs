@@ -1,4 +1,4 @@
-//! Volumes allow ReadWriteMany whatever the claim asks for.
+//! Volumes allow `ReadWriteMany` whatever the claim asks for.
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use provisioner::decide::volume::{self, VolumeRequest};

@@ -3,8 +3,11 @@
 //! nfs-subdir's role is enough for the whole job; without one of the rights every claim needs, the
 //! process ends with a sentence instead of failing at each claim.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 
+use crate::backoff;
 use crate::cluster::{ApiCause, ClusterApi, Right};
 use crate::error::Error;
 use crate::events::EventRights;
@@ -128,6 +131,8 @@ pub const RULES: [Rule; 17] = [
     ),
 ];
 
+/// The longest wait between two attempts at one review.
+const WAIT_MAX: Duration = Duration::from_secs(15);
 /// How many reviews are under way at once.
 const CONCURRENT: usize = 6;
 
@@ -140,8 +145,9 @@ pub struct Access {
     pub events: EventRights,
 }
 
-/// Reviews every rule. Where the review itself is refused or fails, the right is taken as granted:
-/// a 403 later gives the same text and is retried.
+/// Reviews every rule. Where the review itself is refused, the right is taken as granted: a 403
+/// later gives the same text and is retried. An API that does not answer is asked again: a
+/// finalizer that cannot be taken off would keep volumes for ever.
 ///
 /// # Errors
 /// [`Error::Access`] with every right that is missing and needed.
@@ -151,25 +157,37 @@ pub async fn review(
     election: bool,
 ) -> Result<Access, Error> {
     let granted: Vec<bool> = futures::stream::iter(RULES)
-        .map(|rule| async move {
-            match cluster.is_granted(&rule.right, namespace).await {
-                Ok(granted) => granted,
-                Err(error) => {
-                    // Without a connection there is nothing to be learnt about rights.
-                    if error.cause != ApiCause::Forbidden {
-                        tracing::warn!(
-                            cause = error.cause.category(),
-                            "failed to {error}; taken as granted"
-                        );
-                    }
-                    true
-                }
-            }
-        })
+        .map(|rule| async move { is_granted(cluster, &rule, namespace).await })
         .buffered(CONCURRENT)
         .collect()
         .await;
     judge(&granted, election)
+}
+
+async fn is_granted(cluster: &dyn ClusterApi, rule: &Rule, namespace: &str) -> bool {
+    let mut failures = 0;
+    loop {
+        let error = match cluster.is_granted(&rule.right, namespace).await {
+            Ok(granted) => return granted,
+            Err(error) => error,
+        };
+        match error.cause {
+            ApiCause::Forbidden => return true,
+            ApiCause::Unavailable | ApiCause::TimedOut | ApiCause::Connection => {
+                failures += 1;
+                let delay = backoff::delay(failures, backoff::jitter()).min(WAIT_MAX);
+                tracing::warn!(cause = error.cause.category(), ?delay, "failed to {error}");
+                tokio::time::sleep(delay).await;
+            }
+            _ => {
+                tracing::warn!(
+                    cause = error.cause.category(),
+                    "failed to {error}; taken as granted"
+                );
+                return true;
+            }
+        }
+    }
 }
 
 fn judge(granted: &[bool], election: bool) -> Result<Access, Error> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{self, Access};
@@ -95,7 +96,19 @@ pub async fn run_with_clock(
         clock,
         fence: fence.clone(),
     });
-    let result = lead(&lock, access, &parts, &seams, &mut watches, &shutdown).await;
+    let stop = shutdown.child_token();
+    let ended = watches.ended.clone();
+    let result = {
+        let leading = lead(&lock, access, &parts, &seams, &mut watches, &stop);
+        tokio::pin!(leading);
+        tokio::select! {
+            result = &mut leading => result,
+            () = ended.cancelled() => {
+                stop.cancel();
+                leading.await.and(Err(Error::Ended { task: "a watch" }))
+            }
+        }
+    };
 
     flush.cancel();
     if tokio::time::timeout(FLUSH, writing).await.is_err() {
@@ -125,7 +138,12 @@ async fn lead(
                 None
             }
         };
-        let (owner, _) = settle_owner(lock, lease, config, watches, shutdown).await;
+        let Some(owner) = settle_owner(lease.as_ref(), config, watches, shutdown).await else {
+            return Ok(());
+        };
+        if let Some(lease) = lease {
+            keep_owner(lock, lease, &owner).await;
+        }
         let acting = Acting {
             access,
             owner,
@@ -150,8 +168,11 @@ async fn lead(
         parts.recorder.tell(lease::reference(&lease), words);
     }
     let transitions = lease::transitions(&lease);
-    let (owner, lease) = settle_owner(lock, Some(lease), config, watches, shutdown).await;
-    let Some(lease) = lease else { return Ok(()) };
+    let Some(owner) = settle_owner(Some(&lease), config, watches, shutdown).await else {
+        lock.release(lease).await;
+        return Ok(());
+    };
+    let lease = keep_owner(lock, lease, &owner).await;
 
     // Renewing goes on until all work has ended, so that nobody else starts before.
     let stop_keeping = CancellationToken::new();
@@ -196,46 +217,49 @@ async fn lead(
 }
 
 /// The id of this deployment: as configured, else as kept on the lock, else as on its volumes,
-/// else a new one; written on the lock, so that it stays.
+/// else a new one. `None` when asked to stop before the volumes are known: an id made up then would
+/// disown them.
 async fn settle_owner(
-    lock: &Lock,
-    lease: Option<Lease>,
+    lease: Option<&Lease>,
     config: &Config,
     watches: &mut Watches,
     shutdown: &CancellationToken,
-) -> (String, Option<Lease>) {
-    let kept = lease.as_ref().and_then(lease::owner);
-    let owner = if let Some(owner) = config.owner.clone().or(kept) {
-        owner
-    } else {
-        tokio::select! {
-            () = watches.synced() => {}
-            () = shutdown.cancelled() => {}
-        }
-        let known = watches.volumes.owners();
-        if known.len() > 1 {
-            tracing::warn!(
-                owners = known.join(", "),
-                "volumes name several deployments as their owner: set one with --owner"
-            );
-        }
-        known
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
-    };
-    let Some(lease) = lease else {
-        return (owner, None);
-    };
-    match lock.set_owner(lease.clone(), &owner).await {
-        Ok(lease) => (owner, Some(lease)),
+) -> Option<String> {
+    let kept = lease.and_then(lease::owner);
+    if let Some(owner) = config.owner.clone().or(kept) {
+        return Some(owner);
+    }
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return None,
+        () = watches.synced() => {}
+    }
+    let known = watches.volumes.owners();
+    if known.len() > 1 {
+        tracing::warn!(
+            owners = known.join(", "),
+            "volumes name several deployments as their owner: set one with --owner"
+        );
+    }
+    let owner = known.into_iter().next();
+    Some(owner.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()))
+}
+
+/// Writes the id on the lock, so that it stays.
+async fn keep_owner(lock: &Lock, lease: Lease, owner: &str) -> Lease {
+    match lock.set_owner(lease.clone(), owner).await {
+        Ok(lease) => lease,
         Err(error) => {
             tracing::warn!(
                 cause = error.cause.category(),
                 annotation = OWNER,
-                "failed to {error}"
+                "failed to {error}; the next renewal writes it"
             );
-            (owner, Some(lease))
+            let mut lease = lease;
+            lease
+                .annotations_mut()
+                .insert(OWNER.to_owned(), owner.to_owned());
+            lease
         }
     }
 }

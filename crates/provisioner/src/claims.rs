@@ -297,9 +297,23 @@ impl Claims {
     }
 
     async fn reconcile(&self, share: &Share, uid: &str) -> Result<Next, StepError> {
-        let Some(seen) = self.pending(uid) else {
-            return self.settle(share, uid).await;
-        };
+        if let Some(seen) = self.pending(uid) {
+            let _turn = share.turn(&self.rules.volume_name(&seen)).await;
+            if let Some(next) = self.serve(share, uid, &seen).await? {
+                return Ok(next);
+            }
+            lock(&self.pending).remove(uid);
+        }
+        self.settle(share, uid).await
+    }
+
+    /// Serves a claim that waits for a volume; `None` when it does not, or not any more.
+    async fn serve(
+        &self,
+        share: &Share,
+        uid: &str,
+        seen: &Arc<PersistentVolumeClaim>,
+    ) -> Result<Option<Next>, StepError> {
         if self
             .index
             .of_claim(uid)
@@ -307,29 +321,27 @@ impl Claims {
             .any(|record| record.state == State::Saved && self.volumes.is_present(&record.volume))
         {
             // Served; the controller manager binds it in its own time.
-            return Ok(Next::OnChange);
+            return Ok(Some(Next::OnChange));
         }
         let namespace = seen.namespace().unwrap_or_default();
         let live = self.cluster.get_claim(&namespace, &seen.name_any()).await?;
         if !self.rules.is_same_claim(uid, live.as_ref()) {
-            lock(&self.pending).remove(uid);
-            return self.settle(share, uid).await;
+            return Ok(None);
         }
         let claim = live.unwrap_or_else(|| seen.as_ref().clone());
         let class = self.class_of(&claim);
         match self.decide(&claim, class.as_deref()) {
             ClaimDecision::Ignore(reason) => {
                 tracing::debug!(uid, "ignored: {reason}");
-                lock(&self.pending).remove(uid);
-                self.settle(share, uid).await
+                Ok(None)
             }
             ClaimDecision::Wait(reason) => {
                 tracing::debug!(uid, "waiting: {reason}");
-                Ok(Next::OnChange)
+                Ok(Some(Next::OnChange))
             }
             ClaimDecision::Populator(kind) => {
                 self.tell(&claim, &Notice::LeftToPopulator { kind });
-                Ok(Next::In(backoff::LONGEST))
+                Ok(Some(Next::In(backoff::LONGEST)))
             }
             ClaimDecision::Refuse(refusal) => {
                 let error = refusal.into();
@@ -339,13 +351,13 @@ impl Claims {
             ClaimDecision::Provision => {
                 // A decision to provision without a class is a defect; there is nothing to do it by.
                 let Some(class) = class else {
-                    return Ok(Next::OnChange);
+                    return Ok(Some(Next::OnChange));
                 };
                 let result = Box::pin(self.provision(share, &claim, &class)).await;
                 if let Err(error) = &result {
                     self.tell_failure(&claim, error);
                 }
-                result
+                result.map(Some)
             }
         }
     }

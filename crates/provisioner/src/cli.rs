@@ -253,7 +253,11 @@ impl RunArgs {
                 port: self.nfs_port,
             },
         };
-        let leader_election = parse_bool(&self.leader_election).ok_or_else(|| {
+        // Empty means unset, as in nfs-subdir.
+        let election = Some(self.leader_election.as_str())
+            .filter(|text| !text.is_empty())
+            .unwrap_or("true");
+        let leader_election = parse_bool(election).ok_or_else(|| {
             ConfigError::invalid(
                 "--leader-election (ENABLE_LEADER_ELECTION)",
                 &self.leader_election,

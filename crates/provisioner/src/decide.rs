@@ -382,9 +382,11 @@ pub fn existing_directory(
     if let Some(record) = kept {
         return Ok(record.origin);
     }
+    // What lies in an archive belongs to it.
     if directory
-        .leaf()
-        .is_some_and(|leaf| leaf.as_str().starts_with(ARCHIVED_PREFIX))
+        .components()
+        .iter()
+        .any(|component| component.as_str().starts_with(ARCHIVED_PREFIX))
     {
         return Err(taken("an archived directory is never used again"));
     }

@@ -37,6 +37,12 @@ pub enum Error {
         /// What happened.
         cause: String,
     },
+    /// A task that has to run as long as the process does has ended: a defect of ours.
+    #[error("go on without {task}: it ended; the process starts anew")]
+    Ended {
+        /// Which task, in words.
+        task: &'static str,
+    },
     /// The tracing subscriber was installed twice or its filter does not parse.
     #[error("set up logging: {0}")]
     Logging(String),
@@ -52,6 +58,7 @@ impl Error {
             Self::Api(_) => "api",
             Self::Storage(_) => "storage",
             Self::LeaseLost { .. } => "lease-lost",
+            Self::Ended { .. } => "task-ended",
             Self::Logging(_) => "logging",
         }
     }
@@ -65,6 +72,7 @@ impl Error {
             Self::Api(error) => error.object.clone(),
             Self::Storage(error) => error.path.clone(),
             Self::LeaseLost { lease, .. } => lease.clone(),
+            Self::Ended { task } => (*task).to_owned(),
             Self::Logging(_) => "logging".to_owned(),
         }
     }
@@ -78,6 +86,7 @@ impl Error {
             | Self::Api(_)
             | Self::Storage(_)
             | Self::LeaseLost { .. }
+            | Self::Ended { .. }
             | Self::Logging(_) => 1,
         }
     }

@@ -159,6 +159,35 @@ impl Index {
             })
     }
 
+    /// Whether a directory of another volume of this deployment, made already, lies at or below
+    /// `directory`: then no other deployment can have it, as its existence makes each look here.
+    pub fn is_known(&self, except: &str, directory: &RelativePath) -> bool {
+        let inner = self.lock();
+        inner
+            .by_directory
+            .range(directory.clone()..)
+            .take_while(|(path, _)| directory.contains(path))
+            .flat_map(|(_, holders)| holders)
+            .any(|holder| {
+                matches!(holder, Holder::Own(volume) if volume != except)
+                    && inner
+                        .record_of(holder)
+                        .is_some_and(|record| record.identity.is_some())
+            })
+    }
+
+    /// The volume of another deployment whose recorded directory is, holds or lies in this one.
+    pub fn foreign_near(&self, directory: &RelativePath) -> Option<(String, RelativePath)> {
+        let inner = self.lock();
+        inner
+            .foreign
+            .values()
+            .find(|record| {
+                record.directory.contains(directory) || directory.contains(&record.directory)
+            })
+            .map(|record| (record.volume.clone(), record.directory.clone()))
+    }
+
     /// Every directory that lies around a volume's: the parents of all of them.
     pub fn parents(&self) -> BTreeSet<RelativePath> {
         let inner = self.lock();

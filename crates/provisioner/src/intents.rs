@@ -1,5 +1,6 @@
 //! What is about to happen on the export, recorded first, so that any step can be interrupted and
-//! the work goes on from its record: making a directory ([`make`]) and ending one ([`dispose`]).
+//! the work goes on from its record: making a directory ([`make`]), undoing that ([`undo`]) and ending one
+//! ([`dispose`]).
 //!
 //! | found | what is done |
 //! |---|---|
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::class::OnDelete;
 use crate::config::Config;
 use crate::decide::volume::Scope;
 use crate::error::StepError;
@@ -23,9 +25,13 @@ use crate::storage::Storage;
 
 mod dispose;
 mod make;
+mod turns;
+mod undo;
 
 pub use dispose::Disposed;
 pub use make::{MakeRequest, Planned};
+pub(crate) use turns::Turn;
+use turns::Turns;
 
 /// The export with its records: what the controllers act on.
 pub struct Share {
@@ -34,6 +40,7 @@ pub struct Share {
     rules: Arc<dyn Rules>,
     scope: Scope,
     removals: Arc<Semaphore>,
+    turns: Turns,
     attributes: crate::config::DirectoryAttributes,
 }
 
@@ -57,8 +64,15 @@ impl Share {
             rules,
             scope,
             removals,
+            turns: Turns::default(),
             attributes,
         }
+    }
+
+    /// Waits until nobody else works on a volume: its claim and its object are two keys of two
+    /// controllers, and one record.
+    pub(crate) async fn turn(&self, volume: &str) -> Turn<'_> {
+        self.turns.take(volume).await
     }
 
     /// Who and where we are.
@@ -87,20 +101,32 @@ impl Share {
         self.write(&record).await
     }
 
-    /// Notes the reclaim policy now on the volume: it counts should the volume object be deleted
-    /// before its claim.
+    /// Notes what an administrator may have changed on the volume object: its reclaim policy and
+    /// what happens to its directory. Both count should the object be gone before the directory is
+    /// dealt with, or the process end in between.
     ///
     /// # Errors
     /// [`StepError`] when the record cannot be written.
-    pub async fn note_policy(&self, volume: &str, reclaim_policy: &str) -> Result<(), StepError> {
-        let Some(mut record) = self.index.record(volume) else {
+    pub async fn note(
+        &self,
+        volume: &str,
+        reclaim_policy: Option<&str>,
+        on_delete: Option<OnDelete>,
+    ) -> Result<(), StepError> {
+        let Some(record) = self.index.record(volume) else {
             return Ok(());
         };
-        if record.reclaim_policy.as_deref() == Some(reclaim_policy) {
+        let noted = Record {
+            reclaim_policy: reclaim_policy
+                .map(str::to_owned)
+                .or_else(|| record.reclaim_policy.clone()),
+            on_delete: on_delete.unwrap_or(record.on_delete),
+            ..record.clone()
+        };
+        if noted == record {
             return Ok(());
         }
-        record.reclaim_policy = Some(reclaim_policy.to_owned());
-        self.write(&record).await
+        self.write(&noted).await
     }
 
     async fn write(&self, record: &Record) -> Result<(), StepError> {

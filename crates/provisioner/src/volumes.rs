@@ -11,23 +11,25 @@ use kube::ResourceExt;
 use crate::backoff::{self, Backoff};
 use crate::caches::Change;
 use crate::claims::{Next, Parts};
-use crate::cluster::{ApiCause, ClusterApi, Deletion};
-use crate::constants::{EXPORT_ID, OWNER, VOLUME_FINALIZER};
-use crate::decide::reclaim::{self, Disposal, RemovalStep};
+use crate::class::OnDelete;
+use crate::cluster::ClusterApi;
+use crate::constants::{DELETE, EXPORT_ID, ON_DELETE, OWNER, VOLUME_FINALIZER};
+use crate::decide::reclaim::{self, Disposal};
 use crate::error::StepError;
 use crate::events::{Notice, Recorder, volume_reference};
 use crate::index::Index;
-use crate::intents::{Disposed, Share, Slot};
+use crate::intents::{Share, Slot};
 use crate::queue::WorkQueue;
 use crate::records::{Record, State};
 use crate::rules::Rules;
 
+mod ending;
+
+use ending::Ending;
+
 /// How soon a released volume is looked at again whose claim is still there: the API server and
 /// the controller manager disagree for a moment.
 const DISAGREEMENT: Duration = Duration::from_secs(2);
-
-/// How often the finalizer is tried again at once.
-const FINALIZER_ATTEMPTS: u32 = 5;
 
 /// See the module.
 pub struct Volumes {
@@ -50,8 +52,11 @@ struct Ours {
     /// A hash of all that an edit or the controller manager changes.
     content: u64,
     policy: Option<String>,
+    on_delete: Option<OnDelete>,
     owner: Option<String>,
     export_id: Option<String>,
+    /// It is being deleted and waits for the finalizers of others only.
+    gone_for_us: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,6 +69,21 @@ fn policy_of(volume: &PersistentVolume) -> Option<&str> {
         .as_ref()?
         .persistent_volume_reclaim_policy
         .as_deref()
+}
+
+fn on_delete_of(volume: &PersistentVolume) -> Option<OnDelete> {
+    volume.annotations().get(ON_DELETE)?.parse().ok()
+}
+
+fn is_going(volume: &PersistentVolume) -> bool {
+    volume.metadata.deletion_timestamp.is_some()
+}
+
+fn has_finalizer(volume: &PersistentVolume) -> bool {
+    volume
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == VOLUME_FINALIZER)
 }
 
 fn content(volume: &PersistentVolume) -> u64 {
@@ -151,6 +171,8 @@ impl Volumes {
         let ours = self.rules().is_our_volume(target, volume).then(|| Ours {
             content: content(volume),
             policy: policy.map(str::to_owned),
+            on_delete: on_delete_of(volume),
+            gone_for_us: is_going(volume) && !has_finalizer(volume),
             owner: volume.annotations().get(OWNER).cloned(),
             export_id: volume.annotations().get(EXPORT_ID).cloned(),
         });
@@ -167,7 +189,10 @@ impl Volumes {
             return;
         }
         lock(&self.backoff).reset(&name);
-        if self.rules().is_reclaimable(volume) || self.policy_differs(&name, policy) {
+        if self.rules().is_reclaimable(volume)
+            || (is_going(volume) && has_finalizer(volume))
+            || self.differs(&name, policy, on_delete_of(volume))
+        {
             self.queue.add(name);
         }
     }
@@ -182,12 +207,22 @@ impl Volumes {
         seen?.claim_uid
     }
 
-    fn policy_differs(&self, name: &str, policy: Option<&str>) -> bool {
+    /// Whether the record says something else than the volume object does by now.
+    fn differs(&self, name: &str, policy: Option<&str>, on_delete: Option<OnDelete>) -> bool {
         self.index().record(name).is_some_and(|record| {
             record.state == State::Saved
-                && policy.is_some()
-                && record.reclaim_policy.as_deref() != policy
+                && ((policy.is_some() && record.reclaim_policy.as_deref() != policy)
+                    || on_delete.is_some_and(|on_delete| on_delete != record.on_delete))
         })
+    }
+
+    /// Whether there is nothing left to do about a volume, as far as the watch has shown.
+    fn is_over(&self, name: &str) -> bool {
+        self.index().record(name).is_none()
+            && lock(&self.seen)
+                .get(name)
+                .and_then(|seen| seen.ours.as_ref())
+                .is_none_or(|ours| ours.gone_for_us)
     }
 
     /// The records are known now: what was seen before is compared with them, and what an earlier
@@ -198,7 +233,7 @@ impl Volumes {
             let ours = seen
                 .iter()
                 .filter_map(|(name, seen)| Some((name, seen.ours.as_ref()?)));
-            ours.filter(|(name, ours)| self.policy_differs(name, ours.policy.as_deref()))
+            ours.filter(|(name, ours)| self.differs(name, ours.policy.as_deref(), ours.on_delete))
                 .map(|(name, _)| name.clone())
                 .collect()
         };
@@ -286,6 +321,10 @@ impl Volumes {
         name: &str,
         slot: &mut Slot,
     ) -> Result<Next, StepError> {
+        if self.is_over(name) {
+            return Ok(Next::OnChange);
+        }
+        let _turn = share.turn(name).await;
         let Some(volume) = self.cluster().get_volume(name).await? else {
             return self.settle_gone(share, name, slot).await;
         };
@@ -295,14 +334,15 @@ impl Volumes {
         {
             return Ok(Next::OnChange);
         }
-        let record = self.index().record(name);
-        if let (Some(policy), true) = (
-            policy_of(&volume),
-            self.policy_differs(name, policy_of(&volume)),
-        ) {
-            share.note_policy(name, policy).await?;
-        }
+        let record = self.noted(share, &volume).await?;
         if !self.rules().is_reclaimable(&volume) {
+            let disposal = self
+                .rules()
+                .disposal(share.scope(), &volume, record.as_ref());
+            let kept = policy_of(&volume).is_some_and(|policy| policy != DELETE);
+            if kept && !matches!(disposal, Disposal::Foreign(_)) {
+                self.let_go(volume).await?;
+            }
             return Ok(Next::OnChange);
         }
         let reference = volume
@@ -326,7 +366,11 @@ impl Volumes {
                 Ok(Next::OnChange)
             }
             Disposal::LeaveAlone(cause) => {
-                self.tell_kept(&volume, cause);
+                if is_going(&volume) {
+                    self.let_go(volume).await?;
+                } else {
+                    self.tell_kept(&volume, cause);
+                }
                 Ok(Next::OnChange)
             }
             Disposal::Blocked(cause) => {
@@ -365,127 +409,23 @@ impl Volumes {
         }
     }
 
-    /// Both halves of a deletion, then the record.
-    async fn end(
+    /// The record of a volume, after what an administrator has changed on the object is noted in
+    /// it: from here on it decides, whatever becomes of the object.
+    async fn noted(
         &self,
         share: &Share,
         volume: &PersistentVolume,
-        ending: Ending,
-        slot: &mut Slot,
-    ) -> Result<(), StepError> {
+    ) -> Result<Option<Record>, StepError> {
         let name = volume.name_any();
-        let mut disposed = Disposed::Done;
-        for step in self.rules().removal_order() {
-            match (step, &ending) {
-                (RemovalStep::Directory, Ending::Keep(cause)) => {
-                    disposed = Disposed::Kept(Some(cause.clone()));
-                }
-                (RemovalStep::Directory, Ending::Apply(how)) => {
-                    disposed = share.dispose(&name, *how, slot).await?;
-                }
-                (RemovalStep::Volume, _) => self.delete(volume).await?,
-            }
-        }
-        if let Disposed::Kept(Some(cause)) = &disposed {
-            self.tell_kept(volume, cause.clone());
-        }
-        tracing::info!(pv = name, ?ending, ?disposed, "reclaimed");
-        share.finish(&name, &disposed).await
-    }
-
-    async fn delete(&self, volume: &PersistentVolume) -> Result<(), StepError> {
-        let name = volume.name_any();
-        let uid = volume.metadata.uid.clone().unwrap_or_default();
-        for attempt in 0.. {
-            self.parts.fence.check()?;
-            let left = match self.cluster().delete_volume(&name, &uid).await? {
-                Deletion::Going(left) => left,
-                Deletion::Gone | Deletion::Other => return Ok(()),
-            };
-            let finalizers = left.metadata.finalizers.clone().unwrap_or_default();
-            if !finalizers
-                .iter()
-                .any(|finalizer| finalizer == VOLUME_FINALIZER)
-            {
-                return Ok(());
-            }
-            let others: Vec<String> = finalizers
-                .into_iter()
-                .filter(|finalizer| finalizer != VOLUME_FINALIZER)
-                .collect();
-            let version = left.metadata.resource_version.clone().unwrap_or_default();
-            self.parts.fence.check()?;
-            match self
-                .cluster()
-                .set_finalizers(&name, &version, &others)
-                .await
-            {
-                Ok(()) => return Ok(()),
-                // The protection controller took its own finalizer off in between: see what is left.
-                Err(error) if error.cause == ApiCause::Conflict && attempt < FINALIZER_ATTEMPTS => {
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// A volume object that is gone although we have a record: deleted before its claim, or by us
-    /// just before a crash.
-    async fn settle_gone(
-        &self,
-        share: &Share,
-        name: &str,
-        slot: &mut Slot,
-    ) -> Result<Next, StepError> {
-        let Some(record) = self.index().record(name) else {
-            return Ok(Next::OnChange);
+        let Some(record) = self.index().record(&name) else {
+            return Ok(None);
         };
-        if !matches!(
-            record.state,
-            State::Saved | State::Deleting | State::Archiving
-        ) {
-            return Ok(Next::OnChange);
+        let same_claim = claim_uid(volume).as_ref() == Some(&record.claim.uid);
+        if same_claim && record.state != State::Kept {
+            share
+                .note(&name, policy_of(volume), on_delete_of(volume))
+                .await?;
         }
-        let claim = self
-            .cluster()
-            .get_claim(&record.claim.namespace, &record.claim.name)
-            .await?;
-        if claim.is_some_and(|claim| claim.metadata.uid.as_ref() == Some(&record.claim.uid)) {
-            // The end of the claim is seen in the other watch.
-            return Ok(Next::OnChange);
-        }
-        let disposed = match self.rules().disposal_without_volume(&record) {
-            Disposal::Apply(how) => share.dispose(name, how, slot).await?,
-            Disposal::Keep(cause)
-            | Disposal::LeaveAlone(cause)
-            | Disposal::Foreign(cause)
-            | Disposal::Blocked(cause) => Disposed::Kept(Some(cause)),
-        };
-        report(&record, &disposed);
-        share.finish(name, &disposed).await?;
-        Ok(Next::OnChange)
-    }
-}
-
-/// What is done to the directory of a volume that goes.
-#[derive(Debug)]
-enum Ending {
-    Keep(String),
-    Apply(crate::class::OnDelete),
-}
-
-fn report(record: &Record, disposed: &Disposed) {
-    let (pv, dir) = (&record.volume, &record.directory);
-    match disposed {
-        Disposed::Done => {
-            tracing::info!(pv, %dir, "reclaimed a volume that was deleted before its claim");
-        }
-        Disposed::Kept(None) => {
-            tracing::info!(pv, %dir, "the directory of a volume deleted before its claim is kept, as asked");
-        }
-        Disposed::Kept(Some(cause)) => {
-            tracing::warn!(pv, %dir, "the directory of a volume deleted before its claim is kept: {cause}");
-        }
+        Ok(self.index().record(&name))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use conformance::case::Serial;
-use conformance::catalogue::{Needs, Row, group_of, row};
+use conformance::catalogue::{Needs, Row, group_of, row, sources};
 use conformance::limits::Limit;
 use conformance::selection::{Selection, plan};
 
@@ -81,6 +81,14 @@ fn explained(row: &'static Row, subject: &ChosenSubject, modes: &[String]) -> St
     ];
     let mut text = format!("{} {}\n\n", row.id, row.name);
     for line in aligned(&fields) {
+        let _ = writeln!(text, "{line}");
+    }
+    text.push_str("\nsources\n");
+    let sources: Vec<_> = sources::spelled(row.source)
+        .into_iter()
+        .map(|(short, long)| [format!("  {short}"), long.to_owned()])
+        .collect();
+    for line in aligned(&sources) {
         let _ = writeln!(text, "{line}");
     }
     text.push_str("\nlimits of waits, which a subject file may change\n");

@@ -170,7 +170,10 @@ impl Hunt<'_> {
     /// The sound reference, under the limits of mutants and with every case they are tried with: a
     /// mutant that fails where it fails as well was caught by accident.
     async fn control(&self, chosen: &[&'static Mutant]) -> Result<(), Failure> {
-        let mut cases: Vec<_> = chosen.iter().flat_map(|mutant| kill::cases(mutant)).collect();
+        let mut cases: Vec<_> = chosen
+            .iter()
+            .flat_map(|mutant| kill::cases(mutant))
+            .collect();
         cases.sort_unstable();
         cases.dedup();
         let mut subject = self.subject.clone();
@@ -188,10 +191,16 @@ impl Hunt<'_> {
                 "the sound reference does not pass {failed} under the limits of mutants: no mutant \
                  can be judged"
             ))
-            .hint(format!("captures and logs are in {}", self.report.join("sound"))));
+            .hint(format!(
+                "captures and logs are in {}",
+                self.report.join("sound")
+            )));
         }
         let seconds = clock.elapsed().as_secs_f64();
-        self.printer.note(&format!("sound    {} passes all of it ({seconds:.0} s)", self.subject.name));
+        self.printer.note(&format!(
+            "sound    {} passes all of it ({seconds:.0} s)",
+            self.subject.name
+        ));
         Ok(())
     }
 
@@ -199,7 +208,9 @@ impl Hunt<'_> {
         let mut verdicts = Vec::new();
         for mutant in chosen {
             let clock = Instant::now();
-            let records = self.judge(mutant.name, &self.mutated(mutant), kill::cases(mutant)).await?;
+            let records = self
+                .judge(mutant.name, &self.mutated(mutant), kill::cases(mutant))
+                .await?;
             let verdict = Verdict::of(mutant, &records);
             let word = if verdict.killed { "killed" } else { "SURVIVED" };
             let judged = records

@@ -7,5 +7,8 @@ mod p02_unparsable_value;
 mod p04_classes_do_not_mix;
 
 /// The group's cases, in the catalogue's order.
-pub(super) const CASES: &[Case] =
-    &[p01_unknown_parameter::CASE, p02_unparsable_value::CASE, p04_classes_do_not_mix::CASE];
+pub(super) const CASES: &[Case] = &[
+    p01_unknown_parameter::CASE,
+    p02_unparsable_value::CASE,
+    p04_classes_do_not_mix::CASE,
+];

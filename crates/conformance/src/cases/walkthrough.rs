@@ -60,19 +60,29 @@ const REPLICAS: i32 = 3;
 /// One class of the scenario.
 async fn class(world: &World, name: &str) -> CaseResult<StorageClass> {
     let made = world.classes_of(CLASSES, &[name]).await?;
-    made.into_iter().next().ok_or_else(|| Trouble::inconclusive(format!("no class {name} was made")))
+    made.into_iter()
+        .next()
+        .ok_or_else(|| Trouble::inconclusive(format!("no class {name} was made")))
 }
 
 /// The scenario's claim `nfs-pv1`, whose class is named by the beta annotation, on `class`.
 async fn test_claim<'w>(world: &'w World, class: &StorageClass) -> CaseResult<Claim<'w>> {
     let yaml = CLAIM.replace("managed-nfs-storage", &class.name_any());
     let claims = world.claims_of(&yaml).await?;
-    claims.into_iter().next().ok_or_else(|| Trouble::inconclusive("the fixture holds no claim"))
+    claims
+        .into_iter()
+        .next()
+        .ok_or_else(|| Trouble::inconclusive("the fixture holds no claim"))
 }
 
 /// The directory that the scenario names for a claim: `<namespace>-<claim>-<volume>`.
 fn directory_name(world: &World, volume: &Volume<'_>) -> String {
-    format!("{}-{}-{}", world.namespace(), volume.claim.name_any(), volume.name())
+    format!(
+        "{}-{}-{}",
+        world.namespace(),
+        volume.claim.name_any(),
+        volume.name()
+    )
 }
 
 /// The services and the set of the scenario, the set on class `nfs`; with `held`, its pods run
@@ -80,7 +90,11 @@ fn directory_name(world: &World, volume: &Volume<'_>) -> String {
 async fn start_set<'w>(world: &'w World, yaml: &str, held: bool) -> CaseResult<Set<'w>> {
     world.services_of(SERVICES).await?;
     let mut set: StatefulSet = world.statefulset_of(yaml)?;
-    if held && let Some(metadata) = set.spec.as_mut().and_then(|spec| spec.template.metadata.as_mut())
+    if held
+        && let Some(metadata) = set
+            .spec
+            .as_mut()
+            .and_then(|spec| spec.template.metadata.as_mut())
     {
         let labels = metadata.labels.get_or_insert_default();
         labels.insert(HOLD_READY.to_owned(), "true".to_owned());
@@ -100,11 +114,7 @@ async fn own_volumes<'w>(
     for ordinal in 0..replicas {
         let volume = set.claim("www", ordinal).await?.bound().await?;
         let directory = volume.existing_directory().await?;
-        crate::trouble::ensure_eq(
-            "the directory",
-            &directory,
-            &directory_name(world, &volume),
-        )?;
+        crate::trouble::ensure_eq("the directory", &directory, &directory_name(world, &volume))?;
         crate::trouble::ensure(
             directories.insert(directory.clone()),
             "each claim has a directory of its own",
@@ -118,5 +128,9 @@ async fn own_volumes<'w>(
 /// Waits until a pod of this name exists.
 async fn pod_exists(world: &World, name: &str) -> CaseResult<Pod> {
     let what = format!("pod {name} exists");
-    world.eventually(name, what, Limit::ControlPlane, |pod: Option<&Pod>| pod.cloned()).await
+    world
+        .eventually(name, what, Limit::ControlPlane, |pod: Option<&Pod>| {
+            pod.cloned()
+        })
+        .await
 }

@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Binding.
-pub(super) const GROUP: Group = Group { letter: 'B', title: "Binding", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'B',
+    title: "Binding",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

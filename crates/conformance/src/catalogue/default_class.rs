@@ -3,7 +3,11 @@
 use super::{Group, Level, Mode, Profile, Row};
 
 /// Default class.
-pub(super) const GROUP: Group = Group { letter: 'D', title: "Default class", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'D',
+    title: "Default class",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

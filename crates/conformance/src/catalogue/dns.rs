@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// DNS.
-pub(super) const GROUP: Group = Group { letter: 'X', title: "DNS", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'X',
+    title: "DNS",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Events, status, hygiene.
-pub(super) const GROUP: Group = Group { letter: 'E', title: "Events, status, hygiene", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'E',
+    title: "Events, status, hygiene",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

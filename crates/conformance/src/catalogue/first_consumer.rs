@@ -3,7 +3,11 @@
 use super::{Group, Level, Mode, Profile, Row};
 
 /// `WaitForFirstConsumer`.
-pub(super) const GROUP: Group = Group { letter: 'W', title: "WaitForFirstConsumer", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'W',
+    title: "WaitForFirstConsumer",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

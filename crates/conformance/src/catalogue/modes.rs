@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Modes and data path.
-pub(super) const GROUP: Group = Group { letter: 'M', title: "Modes and data path", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'M',
+    title: "Modes and data path",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Naming and layout.
-pub(super) const GROUP: Group = Group { letter: 'N', title: "Naming and layout", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'N',
+    title: "Naming and layout",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Parameters.
-pub(super) const GROUP: Group = Group { letter: 'P', title: "Parameters", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'P',
+    title: "Parameters",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Reclaim.
-pub(super) const GROUP: Group = Group { letter: 'R', title: "Reclaim", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'R',
+    title: "Reclaim",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {
@@ -184,7 +188,10 @@ const ROWS: &[Row] = &[
         level: Level::Ours,
         profile: Profile::Subdir,
         mode: Mode("cp"),
-        needs: &[Needs::Declared(Feature::Archive), Needs::Declared(Feature::PathPattern)],
+        needs: &[
+            Needs::Declared(Feature::Archive),
+            Needs::Declared(Feature::PathPattern),
+        ],
     },
     Row {
         id: "R19",

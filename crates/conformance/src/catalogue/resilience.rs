@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Resilience.
-pub(super) const GROUP: Group = Group { letter: 'F', title: "Resilience", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'F',
+    title: "Resilience",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

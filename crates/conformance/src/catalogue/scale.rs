@@ -3,7 +3,11 @@
 use super::{Group, Level, Mode, Profile, Row};
 
 /// Scale and performance.
-pub(super) const GROUP: Group = Group { letter: 'Q', title: "Scale and performance", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'Q',
+    title: "Scale and performance",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

@@ -3,7 +3,11 @@
 use super::{Feature, Group, Level, Mode, Needs, Profile, Row};
 
 /// Security.
-pub(super) const GROUP: Group = Group { letter: 'S', title: "Security", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'S',
+    title: "Security",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

@@ -3,7 +3,11 @@
 use super::{Group, Level, Mode, Profile, Row};
 
 /// StatefulSet.
-pub(super) const GROUP: Group = Group { letter: 'T', title: "StatefulSet", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'T',
+    title: "StatefulSet",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

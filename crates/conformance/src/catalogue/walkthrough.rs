@@ -3,7 +3,11 @@
 use super::{Group, Level, Mode, Profile, Row};
 
 /// Walkthrough.
-pub(super) const GROUP: Group = Group { letter: 'G', title: "Walkthrough", rows: ROWS };
+pub(super) const GROUP: Group = Group {
+    letter: 'G',
+    title: "Walkthrough",
+    rows: ROWS,
+};
 
 const ROWS: &[Row] = &[
     Row {

@@ -17,7 +17,10 @@ pub fn render(report: &Report) -> Result<String, quick_junit::SerializeError> {
     junit.set_time(Duration::from_millis(report.duration_ms));
     let mut suites: Vec<TestSuite> = Vec::new();
     for record in &report.cases {
-        if suites.last().is_none_or(|suite| suite.name.as_str() != record.group) {
+        if suites
+            .last()
+            .is_none_or(|suite| suite.name.as_str() != record.group)
+        {
             suites.push(TestSuite::new(record.group.clone()));
         }
         if let Some(suite) = suites.last_mut() {

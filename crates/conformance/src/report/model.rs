@@ -235,7 +235,10 @@ impl Totals {
 impl ProfileResult {
     /// The verdict on the profile `name`, from every record of the run.
     pub fn of(name: &str, records: &[CaseRecord]) -> Self {
-        let ours: Vec<_> = records.iter().filter(|record| record.profile == name).collect();
+        let ours: Vec<_> = records
+            .iter()
+            .filter(|record| record.profile == name)
+            .collect();
         let totals = Totals::of(ours.iter().copied());
         // A row that does not apply to this subject takes nothing from the verdict; any other
         // skip does.
@@ -295,7 +298,10 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_rank() {
         let latency = Latency::of((1..=200).rev().collect()).unwrap();
-        assert_eq!((latency.p50_ms, latency.p90_ms, latency.p99_ms), (100, 180, 198));
+        assert_eq!(
+            (latency.p50_ms, latency.p90_ms, latency.p99_ms),
+            (100, 180, 198)
+        );
         assert_eq!(Latency::of(vec![7]).unwrap().p50_ms, 7);
         assert_eq!(Latency::of(Vec::new()), None);
     }
@@ -305,7 +311,10 @@ mod tests {
         let passed = record(Outcome::Passed, None);
         let missing = record(Outcome::Skipped, Some("not-implemented"));
         let undeclared = record(Outcome::Skipped, Some("undeclared-feature: quota"));
-        assert_eq!(verdict(&[passed.clone(), undeclared]), ProfileVerdict::Passed);
+        assert_eq!(
+            verdict(&[passed.clone(), undeclared]),
+            ProfileVerdict::Passed
+        );
         assert_eq!(verdict(&[passed, missing]), ProfileVerdict::Partial);
         assert_eq!(verdict(&[]), ProfileVerdict::Partial);
     }
@@ -314,8 +323,14 @@ mod tests {
     fn a_failure_outweighs_everything_and_flaky_counts_as_one() {
         let flaky = record(Outcome::Flaky, None);
         let inconclusive = record(Outcome::Inconclusive, Some("the export is away"));
-        assert_eq!(verdict(&[inconclusive.clone(), flaky]), ProfileVerdict::Failed);
+        assert_eq!(
+            verdict(&[inconclusive.clone(), flaky]),
+            ProfileVerdict::Failed
+        );
         let passed = record(Outcome::Passed, None);
-        assert_eq!(verdict(&[passed, inconclusive]), ProfileVerdict::Inconclusive);
+        assert_eq!(
+            verdict(&[passed, inconclusive]),
+            ProfileVerdict::Inconclusive
+        );
     }
 }

@@ -30,7 +30,8 @@ pub struct ClaimBuilder<'w> {
 /// A claim that was created.
 pub struct Claim<'w> {
     world: &'w World,
-    created: Instant,
+    /// When the suite created it; a claim that somebody else made tells nothing about times.
+    created: Option<Instant>,
     /// The object as the API server answered the creation.
     pub object: PersistentVolumeClaim,
 }
@@ -39,7 +40,10 @@ impl World {
     /// A claim of 1 MiB, `ReadWriteOnce`, without a class until one is set.
     pub fn claim(&self, name: &str) -> ClaimBuilder<'_> {
         let claim = PersistentVolumeClaim {
-            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
             spec: Some(PersistentVolumeClaimSpec {
                 access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
                 resources: Some(VolumeResourceRequirements {
@@ -59,7 +63,11 @@ impl World {
     /// A claim that somebody else made, such as a StatefulSet: tracked from now on.
     pub fn adopt_claim(&self, object: PersistentVolumeClaim) -> Claim<'_> {
         self.track_object(Kind::Claim, &object.name_any());
-        Claim { world: self, created: Instant::now(), object }
+        Claim {
+            world: self,
+            created: None,
+            object,
+        }
     }
 
     /// The positive control: a plain claim named `control` on `class` is served, in this window.
@@ -163,7 +171,11 @@ impl<'w> ClaimBuilder<'w> {
         let created = Instant::now();
         let object = api.create(&PostParams::default(), &self.claim).await?;
         world.mark(format!("claim {name}"), "created");
-        Ok(Claim { world, created, object })
+        Ok(Claim {
+            world,
+            created: Some(created),
+            object,
+        })
     }
 }
 
@@ -194,16 +206,26 @@ impl<'w> Claim<'w> {
         let world = self.world;
         let name = self.name();
         let what = format!("claim {name} is Bound");
-        let bound = world.eventually(&name, what, limit, |claim| is_bound(claim).cloned()).await;
+        let bound = world
+            .eventually(&name, what, limit, |claim| is_bound(claim).cloned())
+            .await;
         let bound = match bound {
             Ok(bound) => bound,
             Err(trouble) => return Err(world.with_events(trouble, &self.uid()).await),
         };
-        world.sample("claim-bound", self.created.elapsed());
+        if let Some(created) = self.created {
+            world.sample("claim-bound", created.elapsed());
+        }
         world.mark(format!("claim {name}"), "seen Bound");
-        let volume_name =
-            bound.spec.as_ref().and_then(|spec| spec.volume_name.clone()).unwrap_or_default();
-        let volume = world.cluster_api::<PersistentVolume>().get_opt(&volume_name).await?;
+        let volume_name = bound
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.volume_name.clone())
+            .unwrap_or_default();
+        let volume = world
+            .cluster_api::<PersistentVolume>()
+            .get_opt(&volume_name)
+            .await?;
         match volume {
             Some(object) => Ok(Volume::new(world, object, bound)),
             None => Err(Trouble::failed(
@@ -226,7 +248,10 @@ impl<'w> Claim<'w> {
         let volumes = world.cluster_api::<PersistentVolume>();
         let made = expect::eventually_among(&wait, volumes, watcher::Config::default(), |all| {
             let ours = |volume: &&PersistentVolume| {
-                let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+                let reference = volume
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.claim_ref.as_ref());
                 reference.is_some_and(|reference| reference.uid.as_deref() == Some(&uid))
             };
             all.values().find(ours).cloned()
@@ -266,7 +291,11 @@ impl<'w> Claim<'w> {
     /// # Errors
     /// Inconclusive when it cannot be read.
     pub async fn now(&self) -> CaseResult<Option<PersistentVolumeClaim>> {
-        Ok(self.world.api::<PersistentVolumeClaim>().get_opt(&self.name()).await?)
+        Ok(self
+            .world
+            .api::<PersistentVolumeClaim>()
+            .get_opt(&self.name())
+            .await?)
     }
 
     /// Fails unless the claim is Pending and bound to nothing, now. Ask it after the control.
@@ -278,8 +307,14 @@ impl<'w> Claim<'w> {
         let Some(claim) = self.now().await? else {
             return Err(Trouble::failed(expected, "the claim is gone"));
         };
-        let phase = claim.status.as_ref().and_then(|status| status.phase.clone());
-        let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone());
+        let phase = claim
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.clone());
+        let volume = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.volume_name.clone());
         if phase.as_deref() == Some("Pending") && volume.is_none() {
             return Ok(());
         }
@@ -295,12 +330,19 @@ impl<'w> Claim<'w> {
     pub async fn has_no_volume_or_directory(&self) -> CaseResult {
         let name = self.name();
         let uid = self.uid();
-        let volumes = self.world.cluster_api::<PersistentVolume>().list(&ListParams::default()).await?;
+        let volumes = self
+            .world
+            .cluster_api::<PersistentVolume>()
+            .list(&ListParams::default())
+            .await?;
         let mut found: Vec<String> = volumes
             .items
             .iter()
             .filter(|volume| {
-                let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
+                let reference = volume
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.claim_ref.as_ref());
                 reference.is_some_and(|reference| reference.uid.as_deref() == Some(&uid))
                     || volume.name_any().contains(&uid)
             })
@@ -311,7 +353,9 @@ impl<'w> Claim<'w> {
             // `data` must not be taken for `data-1`: the default layout goes on with `-pvc-`.
             let bears = entry.contains(&marks[1])
                 || entry == marks[0]
-                || entry.strip_prefix(&marks[0]).is_some_and(|rest| rest.starts_with("-pvc-"));
+                || entry
+                    .strip_prefix(&marks[0])
+                    .is_some_and(|rest| rest.starts_with("-pvc-"));
             if bears {
                 found.push(format!("directory {entry}"));
             }
@@ -333,7 +377,9 @@ impl<'w> Claim<'w> {
     pub async fn refused(&self) -> CaseResult {
         // First, since nobody writes that event about a claim that was served.
         self.not_served().await?;
-        self.world.event(&self.uid(), "Warning", "ProvisioningFailed").await?;
+        self.world
+            .event(&self.uid(), "Warning", "ProvisioningFailed")
+            .await?;
         self.not_served().await
     }
 
@@ -372,25 +418,45 @@ impl<'w> Claim<'w> {
         let uid = self.uid();
         let what = format!("claim {name} is gone");
         self.world
-            .eventually(&name, what, Limit::ControlPlane, |claim: Option<&PersistentVolumeClaim>| {
-                claim.is_none_or(|claim| claim.uid().as_deref() != Some(&uid)).then_some(())
-            })
+            .eventually(
+                &name,
+                what,
+                Limit::ControlPlane,
+                |claim: Option<&PersistentVolumeClaim>| {
+                    claim
+                        .is_none_or(|claim| claim.uid().as_deref() != Some(&uid))
+                        .then_some(())
+                },
+            )
             .await
     }
 
     /// Applies a JSON merge patch (RFC 7386) to the claim.
     ///
     /// # Errors
-    /// Inconclusive when the API refuses.
+    /// Failed when the claim is gone; inconclusive when the API refuses.
     pub async fn patch(&self, patch: serde_json::Value) -> CaseResult<PersistentVolumeClaim> {
+        let name = self.name();
         let api = self.world.api::<PersistentVolumeClaim>();
-        Ok(api.patch(&self.name(), &PatchParams::default(), &Patch::Merge(patch)).await?)
+        match api
+            .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(Trouble::failed(
+                format!("claim {name} is there"),
+                "it is gone",
+            )),
+            answer => Ok(answer?),
+        }
     }
 }
 
 fn is_bound(claim: Option<&PersistentVolumeClaim>) -> Option<&PersistentVolumeClaim> {
     claim.filter(|claim| {
-        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+        let phase = claim
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
         phase == Some("Bound")
     })
 }

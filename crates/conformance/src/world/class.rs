@@ -21,7 +21,10 @@ impl World {
     pub fn class(&self, label: &str) -> ClassBuilder<'_> {
         let template = &self.subject().class;
         let class = StorageClass {
-            metadata: ObjectMeta { name: Some(self.unique(label)), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(self.unique(label)),
+                ..ObjectMeta::default()
+            },
             provisioner: self.subject().provisioner.clone(),
             parameters: (!template.parameters.is_empty()).then(|| template.parameters.clone()),
             mount_options: (!template.mount_options.is_empty())
@@ -42,7 +45,10 @@ impl World {
             namespace: String::new(),
             name: name.clone(),
         });
-        let made = self.cluster_api::<StorageClass>().create(&PostParams::default(), &class).await?;
+        let made = self
+            .cluster_api::<StorageClass>()
+            .create(&PostParams::default(), &class)
+            .await?;
         self.mark(format!("class {name}"), "created");
         Ok(made)
     }
@@ -69,7 +75,9 @@ impl ClassBuilder<'_> {
     /// Replaces all parameters.
     #[must_use]
     pub fn parameters(mut self, parameters: &[(&str, &str)]) -> Self {
-        let pairs = parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let pairs = parameters
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         self.class.parameters = Some(pairs.collect::<BTreeMap<_, _>>());
         self
     }

@@ -1,4 +1,7 @@
 //! Taking away what a case made, and finding what it left: nothing may stay behind unnamed.
+//!
+//! Everything is tried, whatever failed before it, and each thing has a limit of its own. What was
+//! there before the case is never touched.
 
 use std::time::Duration;
 
@@ -8,16 +11,29 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
-use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{World, default_class};
-use crate::expect::{self, Wait};
 use crate::limits::Limit;
 use crate::tracker::{Kind, Tracked};
 use crate::trouble::{CaseResult, Trouble};
+
+mod baseline;
+mod leaks;
+
+pub(crate) use baseline::Baseline;
+
+/// How long one request of the clean-up may take.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How long the removal of one directory with all that is in it may take.
+const TREE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the clean-up of an interrupted case may wait: somebody is waiting too.
+const INTERRUPTED_LIMIT: Duration = Duration::from_secs(10);
 
 /// Something that a case left behind without naming it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,11 +46,90 @@ pub struct Leak {
     pub case: String,
 }
 
+impl Leak {
+    pub(crate) fn new(kind: &str, name: &str, case: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            case: case.to_owned(),
+        }
+    }
+}
+
+/// What is known of a case once its claims are deleted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settled {
+    /// What it left unnamed.
+    pub(crate) leaks: Vec<Leak>,
+    /// How the left-over objects look.
+    pub(crate) evidence: Vec<String>,
+    /// What could not be done or told.
+    pub(crate) troubles: Vec<String>,
+}
+
+/// How long a clean-up waits for what is not its own doing: as long as the limits say, but not much
+/// longer than an interruption.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    interrupted: CancellationToken,
+    /// How long it lasts beyond an interruption.
+    grace: Duration,
+    deadline: OnceCell<Instant>,
+}
+
+impl Patience {
+    /// Patience until `interrupted` is cancelled, and a little longer.
+    pub(crate) fn new(interrupted: CancellationToken) -> Self {
+        Self {
+            interrupted,
+            grace: INTERRUPTED_LIMIT,
+            deadline: OnceCell::new(),
+        }
+    }
+
+    /// The result of `wait`, unless patience ends before.
+    async fn with<T>(&self, wait: impl Future<Output = CaseResult<T>>) -> CaseResult<T> {
+        tokio::select! {
+            biased;
+            done = wait => done,
+            () = self.ends() => Err(Trouble::inconclusive("interrupted")),
+        }
+    }
+
+    async fn ends(&self) {
+        self.interrupted.cancelled().await;
+        let deadline = async || Instant::now() + self.grace;
+        tokio::time::sleep_until(*self.deadline.get_or_init(deadline).await).await;
+    }
+}
+
+/// Does one thing of a clean-up: what goes wrong is noted, and the next thing can be tried.
+async fn attempt<T>(
+    troubles: &mut Vec<String>,
+    what: impl Into<String>,
+    limit: Duration,
+    work: impl Future<Output = CaseResult<T>>,
+) -> Option<T> {
+    let what = what.into();
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(Trouble::Inconclusive(cause))) => troubles.push(format!("{what}: {cause}")),
+        Ok(Err(failed)) => troubles.push(format!("{what}: {failed}")),
+        Err(_) => troubles.push(format!("{what}: no answer within {} s", limit.as_secs())),
+    }
+    None
+}
+
 impl World {
-    /// Makes the case's namespace, and waits until pods can be created in it.
+    /// Makes the case's namespace, and waits until pods can be created in it; or notes what is in
+    /// the namespace already.
     pub(crate) async fn prepare(&self) -> CaseResult {
         if !self.own_namespace {
-            return Ok(());
+            let baseline = Baseline::of(self).await?;
+            return self
+                .baseline
+                .set(baseline)
+                .map_err(|_| Trouble::inconclusive("the case was prepared twice"));
         }
         let namespace = Namespace {
             metadata: kube::core::ObjectMeta {
@@ -44,55 +139,128 @@ impl World {
             },
             ..Namespace::default()
         };
-        self.cluster_api::<Namespace>().create(&PostParams::default(), &namespace).await?;
+        self.cluster_api::<Namespace>()
+            .create(&PostParams::default(), &namespace)
+            .await?;
         let what = format!("namespace {} has its service account", self.namespace);
         let ready = self.eventually("default", what, Limit::ControlPlane, |account| {
             account.map(|_: &ServiceAccount| ())
         });
-        ready.await.map_err(|trouble| Trouble::inconclusive(trouble.to_string()))
+        ready
+            .await
+            .map_err(|trouble| Trouble::inconclusive(trouble.to_string()))
     }
 
-    /// Removes everything the case made, in reverse order, and returns what it left unnamed.
-    ///
-    /// # Errors
-    /// Inconclusive when something of the suite's own cannot be removed.
-    pub(crate) async fn clean_up(&self) -> CaseResult<Vec<Leak>> {
+    /// Puts the default class back as it was; returns what went wrong.
+    pub(crate) async fn give_back(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        let restored = async { Ok(default_class::restore(self.client()).await?) };
+        attempt(&mut troubles, "the default class", REQUEST_LIMIT, restored).await;
+        troubles
+    }
+
+    /// Deletes the case's objects but its volumes and classes, waits until the claims are gone, and
+    /// finds what stays unnamed.
+    pub(crate) async fn settle(&self, patience: &Patience) -> Settled {
+        // First: it is not the case's own.
+        let mut troubles = self.give_back().await;
         let tracked = self.tracker.newest_first();
         for thing in &tracked {
-            if let Tracked::Object { kind, namespace, name } = thing
+            if let Tracked::Object { kind, name, .. } = thing
                 && !matches!(kind, Kind::Volume | Kind::Class)
             {
-                self.delete_tracked(*kind, namespace, name).await?;
+                let what = format!("{kind:?} {name}");
+                attempt(
+                    &mut troubles,
+                    what,
+                    REQUEST_LIMIT,
+                    self.delete_tracked(thing),
+                )
+                .await;
             }
         }
-        self.claims_gone().await?;
-        let leaks = self.leaks(&tracked).await?;
-        for thing in &tracked {
-            match thing {
-                Tracked::Object { kind, namespace, name } => {
-                    self.delete_tracked(*kind, namespace, name).await?;
-                }
-                Tracked::Directory(path) => self.export().remove_tree(path).await?,
-            }
+        self.delete_stragglers(&mut troubles).await;
+        let mut settled = Settled::default();
+        match patience.with(self.claims_gone()).await {
+            Ok(()) => settled = self.leaks(&tracked, patience).await,
+            // Volumes of claims that are still there are no leaks.
+            Err(Trouble::Inconclusive(cause)) => troubles.push(cause),
+            Err(failed) => troubles.push(failed.to_string()),
         }
-        for leak in &leaks {
-            self.remove_leak(leak).await?;
+        troubles.append(&mut settled.troubles);
+        Settled {
+            troubles,
+            ..settled
         }
-        default_class::restore(self.client()).await?;
-        if self.own_namespace {
-            delete(&self.cluster_api::<Namespace>(), &self.namespace).await?;
-        }
-        Ok(leaks)
     }
 
-    async fn delete_tracked(&self, kind: Kind, namespace: &str, name: &str) -> CaseResult {
+    /// Removes everything that is left, in reverse order: what is tracked, what was found, and the
+    /// namespace; returns what went wrong.
+    pub(crate) async fn remove(&self, settled: &Settled) -> Vec<String> {
+        let mut troubles = Vec::new();
+        for thing in &self.tracker.newest_first() {
+            match thing {
+                Tracked::Object { kind, name, .. } => {
+                    let what = format!("{kind:?} {name}");
+                    attempt(
+                        &mut troubles,
+                        what,
+                        REQUEST_LIMIT,
+                        self.delete_tracked(thing),
+                    )
+                    .await;
+                }
+                Tracked::Directory(path) => self.remove_tree(&mut troubles, path).await,
+            }
+        }
+        for leak in &settled.leaks {
+            if leak.kind == "volume" {
+                let what = format!("volume {}", leak.name);
+                let removed = self.remove_volume(&leak.name);
+                attempt(&mut troubles, what, REQUEST_LIMIT, removed).await;
+            } else {
+                self.remove_tree(&mut troubles, &leak.name).await;
+            }
+        }
+        if self.own_namespace {
+            // Parents of what was removed, and what an interruption left no time to look for.
+            let listed = async { Ok(self.export().list("").await?) };
+            let entries = attempt(&mut troubles, "the export", REQUEST_LIMIT, listed).await;
+            for entry in entries.into_iter().flatten() {
+                if self.bears_our_name(&entry) {
+                    self.remove_tree(&mut troubles, &entry).await;
+                }
+            }
+            let api = self.cluster_api::<Namespace>();
+            let what = format!("namespace {}", self.namespace);
+            attempt(
+                &mut troubles,
+                what,
+                REQUEST_LIMIT,
+                delete(&api, &self.namespace),
+            )
+            .await;
+        }
+        troubles
+    }
+
+    /// Deletes a tracked object, unless somebody else's of that name was there before.
+    async fn delete_tracked(&self, thing: &Tracked) -> CaseResult {
+        let Tracked::Object {
+            kind,
+            namespace,
+            name,
+        } = thing
+        else {
+            return Ok(());
+        };
+        if self.was_there(*kind, name) {
+            return Ok(());
+        }
         match kind {
             Kind::StatefulSet => delete(&self.in_namespace::<StatefulSet>(namespace), name).await,
-            Kind::Pod => {
-                // A pod of a case may hold on to its end on purpose.
-                let api = self.in_namespace::<Pod>(namespace);
-                delete_now(&api, name).await
-            }
+            // A pod of a case may hold on to its end on purpose.
+            Kind::Pod => delete_now(&self.in_namespace::<Pod>(namespace), name).await,
             Kind::Service => delete(&self.in_namespace::<Service>(namespace), name).await,
             Kind::Claim => {
                 delete(&self.in_namespace::<PersistentVolumeClaim>(namespace), name).await
@@ -109,109 +277,47 @@ impl World {
         Api::namespaced(self.client(), namespace)
     }
 
-    /// Pods that a set left, then claims: a claim stays while a pod uses it.
-    async fn claims_gone(&self) -> CaseResult {
+    /// Deletes what others made for the case: the pods of its sets, and in a namespace of its own
+    /// every pod and claim. A claim stays while a pod uses it.
+    async fn delete_stragglers(&self, troubles: &mut Vec<String>) {
         let pods = self.api::<Pod>();
-        let claims = self.api::<PersistentVolumeClaim>();
-        if self.own_namespace {
-            for pod in pods.list(&ListParams::default()).await? {
-                delete_now(&pods, &pod.name_any()).await?;
-            }
-            for claim in claims.list(&ListParams::default()).await? {
-                delete(&claims, &claim.name_any()).await?;
-            }
+        let listed = async { Ok(pods.list(&ListParams::default()).await?) };
+        let found = attempt(troubles, "the pods", REQUEST_LIMIT, listed).await;
+        for pod in found.into_iter().flatten().filter(|pod| self.owns_pod(pod)) {
+            let name = pod.name_any();
+            let deleted = delete_now(&pods, &name);
+            attempt(troubles, format!("Pod {name}"), REQUEST_LIMIT, deleted).await;
         }
-        let tracked = self.tracker.newest_first();
-        let ours = |name: &str| {
-            self.own_namespace
-                || tracked.iter().any(|thing| {
-                    matches!(thing, Tracked::Object { kind: Kind::Claim, name: tracked, .. }
-                        if tracked == name)
-                })
-        };
+        if !self.own_namespace {
+            return;
+        }
+        let claims = self.api::<PersistentVolumeClaim>();
+        let listed = async { Ok(claims.list(&ListParams::default()).await?) };
+        let found = attempt(troubles, "the claims", REQUEST_LIMIT, listed).await;
+        for claim in found.into_iter().flatten() {
+            let name = claim.name_any();
+            let deleted = delete(&claims, &name);
+            attempt(troubles, format!("Claim {name}"), REQUEST_LIMIT, deleted).await;
+        }
+    }
+
+    async fn claims_gone(&self) -> CaseResult {
         let what = format!("the claims of {} are gone", self.namespace);
         self.eventually_all::<PersistentVolumeClaim, _>(what, Limit::ControlPlane, |claims| {
-            claims.values().all(|claim| !ours(&claim.name_any())).then_some(())
+            claims
+                .values()
+                .all(|claim| !self.owns_claim(&claim.name_any()))
+                .then_some(())
         })
         .await
-        .map_err(|trouble| Trouble::inconclusive(format!("clean-up: {trouble}")))
     }
 
-    /// Waits until the volumes of this namespace with policy Delete are gone, and returns those that
-    /// are not, and whatever bears the namespace's name on the export and was not named.
-    async fn leaks(&self, tracked: &[Tracked]) -> CaseResult<Vec<Leak>> {
-        let named_volume = |name: &str| {
-            tracked.iter().any(|thing| {
-                matches!(thing, Tracked::Object { kind: Kind::Volume, name: tracked, .. }
-                    if tracked == name)
-            })
-        };
-        let ours = |volume: &PersistentVolume| {
-            let reference = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref());
-            let namespace = reference.and_then(|reference| reference.namespace.as_deref());
-            namespace == Some(self.namespace()) && !named_volume(&volume.name_any())
-        };
-        let wait = Wait {
-            what: "the volumes of the case are gone".to_owned(),
-            limit: Limit::VolumeReclaimed.name(),
-            duration: self.limit(Limit::VolumeReclaimed),
-        };
-        let volumes = self.cluster_api::<PersistentVolume>();
-        let waited = expect::eventually_among(&wait, volumes.clone(), watcher::Config::default(), |all| {
-            (!all.values().any(ours)).then_some(())
-        });
-        let mut leaks = Vec::new();
-        if waited.await.is_err() {
-            for volume in volumes.list(&ListParams::default()).await?.iter().filter(|v| ours(v)) {
-                leaks.push(self.leak("volume", volume.name_any()));
-            }
+    async fn remove_tree(&self, troubles: &mut Vec<String>, path: &str) {
+        if self.entry_was_there(path) {
+            return;
         }
-        let named_directory = |entry: &str| {
-            tracked.iter().any(|thing| {
-                matches!(thing, Tracked::Directory(path)
-                    if path == entry || path.strip_prefix(entry).is_some_and(|rest| rest.starts_with('/')))
-            })
-        };
-        for entry in self.left_on_export(named_directory).await? {
-            leaks.push(self.leak("directory", entry));
-        }
-        Ok(leaks)
-    }
-
-    /// Entries of the export's root that bear this case's name, are not `named`, and stay: whether a
-    /// directory goes before its volume is the business of R01, not of the ledger.
-    async fn left_on_export(&self, named: impl Fn(&str) -> bool) -> CaseResult<Vec<String>> {
-        let deadline = tokio::time::Instant::now() + self.limit(Limit::VolumeReclaimed);
-        // An export has no watch: the pause between two looks.
-        let mut ticks = tokio::time::interval(Duration::from_millis(200));
-        loop {
-            ticks.tick().await;
-            let mut left = self.export().list("").await?;
-            left.retain(|entry| self.bears_our_name(entry) && !named(entry));
-            if left.is_empty() || tokio::time::Instant::now() > deadline {
-                return Ok(left);
-            }
-        }
-    }
-
-    /// Whether an entry of the export's root belongs to this case by its name.
-    fn bears_our_name(&self, entry: &str) -> bool {
-        if self.own_namespace {
-            return entry.contains(&self.namespace);
-        }
-        let layout = format!("{}-", self.namespace);
-        entry.starts_with(&layout) || entry.starts_with(&format!("archived-{layout}"))
-    }
-
-    fn leak(&self, kind: &str, name: String) -> Leak {
-        Leak { kind: kind.to_owned(), name, case: self.case.to_owned() }
-    }
-
-    async fn remove_leak(&self, leak: &Leak) -> CaseResult {
-        match leak.kind.as_str() {
-            "volume" => self.remove_volume(&leak.name).await,
-            _ => Ok(self.export().remove_tree(&leak.name).await?),
-        }
+        let removed = async { Ok(self.export().remove_tree(path).await?) };
+        attempt(troubles, format!("directory {path}"), TREE_LIMIT, removed).await;
     }
 
     /// Removes a volume object whatever holds it: nobody is to reclaim it any more.
@@ -224,7 +330,10 @@ impl World {
             "metadata": {"finalizers": null},
             "spec": {"persistentVolumeReclaimPolicy": "Retain"},
         });
-        match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match api
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -249,7 +358,10 @@ async fn delete_now<K>(api: &Api<K>, name: &str) -> CaseResult
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    let params = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    let params = DeleteParams {
+        grace_period_seconds: Some(0),
+        ..DeleteParams::default()
+    };
     ignore_missing(api.delete(name, &params).await.map(drop))
 }
 
@@ -260,5 +372,5 @@ fn ignore_missing(result: Result<(), kube::Error>) -> CaseResult {
     }
 }
 
-/// How long the clean-up of one case may take.
-pub(crate) const CLEAN_UP_LIMIT: Duration = Duration::from_mins(2);
+#[cfg(test)]
+mod tests;

@@ -53,8 +53,10 @@ impl World {
     /// Inconclusive when they cannot be listed.
     pub async fn events_of(&self, uid: &str) -> CaseResult<Vec<Event>> {
         let api: Api<Event> = Api::all(self.client());
-        let mut events =
-            api.list(&ListParams::default().fields(&format!("involvedObject.uid={uid}"))).await?.items;
+        let mut events = api
+            .list(&ListParams::default().fields(&format!("involvedObject.uid={uid}")))
+            .await?
+            .items;
         events.sort_by_key(ResourceExt::creation_timestamp);
         Ok(events)
     }
@@ -66,7 +68,10 @@ impl World {
     /// As [`World::events_of`].
     pub async fn subject_events_of(&self, uid: &str) -> CaseResult<Vec<Event>> {
         let events = self.events_of(uid).await?;
-        Ok(events.into_iter().filter(|event| !of_control_plane(event)).collect())
+        Ok(events
+            .into_iter()
+            .filter(|event| !of_control_plane(event))
+            .collect())
     }
 
     /// Waits until the subject refuses the claim with `uid` by a Warning event `ProvisioningFailed`
@@ -80,11 +85,39 @@ impl World {
             let message = event.message.as_deref().unwrap_or_default().to_lowercase();
             !of_control_plane(event) && message.contains(&cause)
         };
-        let refusal = self.event_that(uid, "Warning", "ProvisioningFailed", names_cause).await;
+        let refusal = self
+            .event_that(uid, "Warning", "ProvisioningFailed", names_cause)
+            .await;
         match refusal {
             Ok(event) => Ok(event),
             Err(trouble) => Err(self.with_events(trouble, uid).await),
         }
+    }
+
+    /// Adds the first Warning that was written in the case's namespace to a failure, unless its
+    /// evidence holds that already: it is the first thing known to have gone another way.
+    pub(crate) async fn with_first_warning(&self, trouble: Trouble) -> Trouble {
+        let Trouble::Failed(finding) = &trouble else {
+            return trouble;
+        };
+        let Ok(events) = self.api::<Event>().list(&ListParams::default()).await else {
+            return trouble;
+        };
+        let warning =
+            |event: &&Event| event.type_.as_deref() == Some("Warning") && self.is_new_event(event);
+        let first = events
+            .iter()
+            .filter(warning)
+            .min_by_key(|event| event.creation_timestamp());
+        let Some(first) = first else { return trouble };
+        let line = in_one_line(first);
+        if finding.evidence.iter().any(|piece| piece.contains(&line)) {
+            return trouble;
+        }
+        let object = &first.involved_object;
+        let kind = object.kind.as_deref().unwrap_or("object").to_lowercase();
+        let name = object.name.as_deref().unwrap_or_default();
+        trouble.with_evidence(format!("first warning, about {kind} {name}: {line}"))
     }
 
     /// Adds the events about the object with `uid` to a failure.
@@ -99,11 +132,18 @@ impl World {
 }
 
 /// Components of the control plane that write events on claims, volumes and pods.
-const CONTROL_PLANE: &[&str] =
-    &["persistentvolume-controller", "default-scheduler", "volume_expand", "statefulset-controller"];
+const CONTROL_PLANE: &[&str] = &[
+    "persistentvolume-controller",
+    "default-scheduler",
+    "volume_expand",
+    "statefulset-controller",
+];
 
 fn of_control_plane(event: &Event) -> bool {
-    let source = event.source.as_ref().and_then(|source| source.component.as_deref());
+    let source = event
+        .source
+        .as_ref()
+        .and_then(|source| source.component.as_deref());
     [source, event.reporting_component.as_deref()]
         .into_iter()
         .flatten()

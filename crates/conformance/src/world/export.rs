@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use testbed::nfs::view::{ExportView, FileKind, Manifest};
+use testbed::nfs::view::{ExportView, FileKind, Manifest, ViewError};
 
 use super::World;
 use crate::limits::Limit;
@@ -21,6 +21,15 @@ pub fn archive_of(directory: &str) -> String {
     }
 }
 
+/// A refusal for what a directory is, is about the subject that keeps it; anything else is not.
+fn of_volume(directory: &str, error: ViewError) -> Trouble {
+    if error.is_missing() || error.is_permission_denied() {
+        let expected = format!("{directory} is there, and user 0 may read and write in it");
+        return Trouble::failed(expected, error.to_string());
+    }
+    error.into()
+}
+
 impl World {
     /// The export; paths are relative to its root.
     pub fn export(&self) -> &ExportView {
@@ -35,11 +44,19 @@ impl World {
         let expected = format!("{path} is a directory on the export");
         match self.export().stat(path).await? {
             Some(stat) if stat.kind == FileKind::Directory => {}
-            Some(stat) => return Err(Trouble::failed(expected, format!("it is a {:?}", stat.kind))),
+            Some(stat) => {
+                return Err(Trouble::failed(
+                    expected,
+                    format!("it is a {:?}", stat.kind),
+                ));
+            }
             None => return Err(self.missing(expected, path).await),
         }
         match self.export().local_exists(path) {
-            Some(false) => Err(Trouble::failed(expected, "the server's side has no such directory")),
+            Some(false) => Err(Trouble::failed(
+                expected,
+                "the server's side has no such directory",
+            )),
             Some(true) | None => Ok(()),
         }
     }
@@ -51,7 +68,10 @@ impl World {
     pub async fn nothing_at(&self, path: &str) -> CaseResult {
         let expected = format!("{path} does not exist on the export");
         if let Some(stat) = self.export().stat(path).await? {
-            return Err(Trouble::failed(expected, format!("it is a {:?}", stat.kind)));
+            return Err(Trouble::failed(
+                expected,
+                format!("it is a {:?}", stat.kind),
+            ));
         }
         match self.export().local_exists(path) {
             Some(true) => Err(Trouble::failed(expected, "the server's side still has it")),
@@ -73,7 +93,12 @@ impl World {
             match self.nothing_at(path).await {
                 Err(Trouble::Failed(finding)) if tokio::time::Instant::now() >= deadline => {
                     return Err(Trouble::failed(
-                        format!("{} within {} s (limit {})", wait.what, wait.duration.as_secs(), wait.limit),
+                        format!(
+                            "{} within {} s (limit {})",
+                            wait.what,
+                            wait.duration.as_secs(),
+                            wait.limit
+                        ),
                         finding.observed,
                     ));
                 }
@@ -87,23 +112,38 @@ impl World {
     /// on both sides.
     ///
     /// # Errors
-    /// Inconclusive when the export refuses a write.
+    /// Failed when the directory is gone or may not be written to, which is the subject's doing;
+    /// inconclusive when the export does not answer.
     pub async fn fill(&self, directory: &str) -> CaseResult<Manifest> {
+        self.write_tree(directory)
+            .await
+            .map_err(|error| of_volume(directory, error))?;
+        self.manifest(directory).await
+    }
+
+    async fn write_tree(&self, directory: &str) -> Result<(), ViewError> {
         let export = self.export();
         let content = format!("{} {directory}\n", self.case);
-        export.write(&format!("{directory}/data.txt"), content.as_bytes()).await?;
+        export
+            .write(&format!("{directory}/data.txt"), content.as_bytes())
+            .await?;
         export.mkdir(&format!("{directory}/nested"), 0o750).await?;
-        export.write(&format!("{directory}/nested/bytes.bin"), &[0, 255, 10, 13]).await?;
-        export.symlink(&format!("{directory}/link"), "data.txt").await?;
-        self.manifest(directory).await
+        export
+            .write(&format!("{directory}/nested/bytes.bin"), &[0, 255, 10, 13])
+            .await?;
+        export
+            .symlink(&format!("{directory}/link"), "data.txt")
+            .await
     }
 
     /// What is in `directory`, the same on both sides.
     ///
     /// # Errors
-    /// Failed when the two sides differ.
+    /// Failed when the directory is gone or may not be read, which is the subject's doing;
+    /// inconclusive when the two sides differ, which no subject can bring about.
     pub async fn manifest(&self, directory: &str) -> CaseResult<Manifest> {
-        let over_protocol = self.export().manifest(directory).await?;
+        let over_protocol = self.export().manifest(directory).await;
+        let over_protocol = over_protocol.map_err(|error| of_volume(directory, error))?;
         if let Some(behind) = self.export().local_manifest(directory)? {
             let differences = over_protocol.differences(&behind);
             if !differences.is_empty() {

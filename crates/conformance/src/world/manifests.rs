@@ -6,6 +6,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::api::PostParams;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::World;
 use super::claim::Claim;
@@ -47,9 +48,12 @@ impl World {
         let written = documents::<StorageClass>(yaml)?;
         let mut made = Vec::new();
         for name in names {
-            let class = written.iter().find(|class| class.name_any() == *name).ok_or_else(|| {
-                Trouble::inconclusive(format!("a manifest of the suite has no class {name}"))
-            })?;
+            let class = written
+                .iter()
+                .find(|class| class.name_any() == *name)
+                .ok_or_else(|| {
+                    Trouble::inconclusive(format!("a manifest of the suite has no class {name}"))
+                })?;
             let mut class = class.clone();
             class.provisioner.clone_from(&self.subject().provisioner);
             made.push(self.create_class(class).await?);
@@ -65,7 +69,11 @@ impl World {
         let mut made = Vec::new();
         for service in documents::<Service>(yaml)? {
             self.track_object(Kind::Service, &service.name_any());
-            made.push(self.api::<Service>().create(&PostParams::default(), &service).await?);
+            made.push(
+                self.api::<Service>()
+                    .create(&PostParams::default(), &service)
+                    .await?,
+            );
         }
         Ok(made)
     }
@@ -75,8 +83,16 @@ impl World {
     /// # Errors
     /// Inconclusive when it is malformed.
     pub fn statefulset_of(&self, yaml: &str) -> CaseResult<StatefulSet> {
-        documents::<StatefulSet>(yaml)?.into_iter().next().ok_or_else(|| {
-            Trouble::inconclusive("a manifest of the suite holds no StatefulSet")
-        })
+        documents::<StatefulSet>(yaml)?
+            .into_iter()
+            .next()
+            .ok_or_else(|| Trouble::inconclusive("a manifest of the suite holds no StatefulSet"))
     }
+}
+
+/// An object that is written in the code of the suite.
+pub(super) fn typed<K: DeserializeOwned>(value: Value) -> CaseResult<K> {
+    serde_json::from_value(value).map_err(|error| {
+        Trouble::inconclusive(format!("an object of the suite is malformed: {error}"))
+    })
 }

@@ -27,7 +27,11 @@ impl<'w> Volume<'w> {
         object: PersistentVolume,
         claim: PersistentVolumeClaim,
     ) -> Self {
-        Self { world, object, claim }
+        Self {
+            world,
+            object,
+            claim,
+        }
     }
 
     /// The volume's name.
@@ -57,7 +61,10 @@ impl<'w> Volume<'w> {
         let directory = self.directory()?;
         if directory.is_empty() {
             return Err(Trouble::failed(
-                format!("volume {} has a directory below the export's root", self.name()),
+                format!(
+                    "volume {} has a directory below the export's root",
+                    self.name()
+                ),
                 "its source is the root of the export",
             ));
         }
@@ -72,7 +79,9 @@ impl<'w> Volume<'w> {
     pub async fn gone(&self) -> CaseResult {
         let started = Instant::now();
         let name = self.name();
-        let wait = self.world.wait(format!("volume {name} is gone"), Limit::VolumeReclaimed);
+        let wait = self
+            .world
+            .wait(format!("volume {name} is gone"), Limit::VolumeReclaimed);
         let api = self.world.cluster_api::<PersistentVolume>();
         let gone = expect::eventually(&wait, api, &name, |volume| volume.is_none().then_some(()));
         if let Err(trouble) = gone.await {
@@ -90,7 +99,9 @@ impl<'w> Volume<'w> {
     /// Failed when it is not, within limit `control-plane`.
     pub async fn in_phase(&self, phase: &str) -> CaseResult<PersistentVolume> {
         let name = self.name();
-        let wait = self.world.wait(format!("volume {name} is {phase}"), Limit::ControlPlane);
+        let wait = self
+            .world
+            .wait(format!("volume {name} is {phase}"), Limit::ControlPlane);
         let api = self.world.cluster_api::<PersistentVolume>();
         expect::eventually(&wait, api, &name, |volume| {
             volume
@@ -110,17 +121,24 @@ impl<'w> Volume<'w> {
     /// Failed then, or when it is not Released within limit `control-plane`.
     pub async fn stays_released(&self) -> CaseResult<PersistentVolume> {
         let name = self.name();
-        let wait = self.world.wait(format!("volume {name} is Released"), Limit::ControlPlane);
+        let wait = self
+            .world
+            .wait(format!("volume {name} is Released"), Limit::ControlPlane);
         let api = self.world.cluster_api::<PersistentVolume>();
         let expected = format!("volume {name} is Released and stays");
         let gone = || Err(Trouble::failed(expected.clone(), "the volume is gone"));
         expect::eventually(&wait, api, &name, |volume| {
-            let Some(volume) = volume else { return Some(gone()) };
+            let Some(volume) = volume else {
+                return Some(gone());
+            };
             if volume.metadata.deletion_timestamp.is_some() {
                 let deleted = Trouble::failed(expected.clone(), "the volume is being deleted");
                 return Some(Err(deleted.with_evidence(expect::text(volume))));
             }
-            let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
+            let phase = volume
+                .status
+                .as_ref()
+                .and_then(|status| status.phase.as_deref());
             (phase == Some("Released")).then(|| Ok(volume.clone()))
         })
         .await?
@@ -131,16 +149,30 @@ impl<'w> Volume<'w> {
     /// # Errors
     /// Inconclusive when it cannot be read.
     pub async fn now(&self) -> CaseResult<Option<PersistentVolume>> {
-        Ok(self.world.cluster_api::<PersistentVolume>().get_opt(&self.name()).await?)
+        Ok(self
+            .world
+            .cluster_api::<PersistentVolume>()
+            .get_opt(&self.name())
+            .await?)
     }
 
     /// Applies a JSON merge patch (RFC 7386) to the volume.
     ///
     /// # Errors
-    /// Inconclusive when the API refuses.
+    /// Failed when the volume is gone; inconclusive when the API refuses.
     pub async fn patch(&self, patch: serde_json::Value) -> CaseResult<PersistentVolume> {
+        let name = self.name();
         let api = self.world.cluster_api::<PersistentVolume>();
-        Ok(api.patch(&self.name(), &PatchParams::default(), &Patch::Merge(patch)).await?)
+        match api
+            .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(Trouble::failed(
+                format!("volume {name} is there"),
+                "it is gone",
+            )),
+            answer => Ok(answer?),
+        }
     }
 
     /// The case expects the volume and its directory to be left: the tracker removes both.
@@ -148,7 +180,9 @@ impl<'w> Volume<'w> {
     /// # Errors
     /// Failed when the source is not on the export.
     pub fn expect_left(&self) -> CaseResult {
-        self.world.tracker.track(Tracked::Directory(self.directory()?));
+        self.world
+            .tracker
+            .track(Tracked::Directory(self.directory()?));
         self.world.tracker.track(Tracked::Object {
             kind: Kind::Volume,
             namespace: String::new(),
@@ -166,15 +200,19 @@ pub fn directory_of(volume: &PersistentVolume, export: &str) -> CaseResult<Strin
     let name = volume.name_any();
     let expected = format!("the source of volume {name} is an nfs path on the export {export}");
     let Some(nfs) = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref()) else {
-        return Err(Trouble::failed(expected, "it has no nfs source")
-            .with_evidence(expect::text(volume)));
+        return Err(
+            Trouble::failed(expected, "it has no nfs source").with_evidence(expect::text(volume))
+        );
     };
     let root = export.trim_end_matches('/');
     match nfs.path.strip_prefix(root) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => {
             Ok(rest.trim_matches('/').to_owned())
         }
-        _ => Err(Trouble::failed(expected, format!("its path is {:?}", nfs.path))),
+        _ => Err(Trouble::failed(
+            expected,
+            format!("its path is {:?}", nfs.path),
+        )),
     }
 }
 
@@ -192,7 +230,10 @@ mod tests {
 
     #[test]
     fn a_source_below_the_export_gives_its_relative_directory() {
-        assert_eq!(directory_of(&volume("/export/a/b"), "/export").unwrap(), "a/b");
+        assert_eq!(
+            directory_of(&volume("/export/a/b"), "/export").unwrap(),
+            "a/b"
+        );
         assert_eq!(directory_of(&volume("/export"), "/export").unwrap(), "");
     }
 

@@ -16,6 +16,7 @@ pub use testbed::kind::{HOLD_READY, HOLD_TERMINATION};
 
 use super::World;
 use super::claim::Claim;
+use super::manifests::typed;
 use super::volume::Volume;
 use crate::limits::Limit;
 use crate::tracker::Kind;
@@ -66,7 +67,10 @@ impl World {
             },
         }))?;
         self.track_object(Kind::Pod, name);
-        let made = self.api::<Pod>().create(&PostParams::default(), &pod).await?;
+        let made = self
+            .api::<Pod>()
+            .create(&PostParams::default(), &pod)
+            .await?;
         self.mark(format!("pod {name}"), "created");
         Ok(made)
     }
@@ -77,8 +81,10 @@ impl World {
     /// Failed when it is not within limit `control-plane`.
     pub async fn pod_ready(&self, name: &str) -> CaseResult<Pod> {
         let what = format!("pod {name} is Ready");
-        self.eventually(name, what, Limit::ControlPlane, |pod| pod.filter(|pod| is_ready(pod)).cloned())
-            .await
+        self.eventually(name, what, Limit::ControlPlane, |pod| {
+            pod.filter(|pod| is_ready(pod)).cloned()
+        })
+        .await
     }
 
     /// Waits until a pod is Running and has an address, Ready or not.
@@ -92,7 +98,10 @@ impl World {
             status.and_then(|status| status.phase.as_deref()) == Some("Running")
                 && status.and_then(|status| status.pod_ip.as_deref()).is_some()
         };
-        self.eventually(name, what, Limit::ControlPlane, |pod| pod.filter(running).cloned()).await
+        self.eventually(name, what, Limit::ControlPlane, |pod| {
+            pod.filter(running).cloned()
+        })
+        .await
     }
 
     /// Waits until a pod is being deleted and still there.
@@ -102,7 +111,8 @@ impl World {
     pub async fn pod_ending(&self, name: &str) -> CaseResult<Pod> {
         let what = format!("pod {name} is being deleted");
         self.eventually(name, what, Limit::ControlPlane, |pod: Option<&Pod>| {
-            pod.filter(|pod| pod.metadata.deletion_timestamp.is_some()).cloned()
+            pod.filter(|pod| pod.metadata.deletion_timestamp.is_some())
+                .cloned()
         })
         .await
     }
@@ -125,8 +135,13 @@ impl World {
     /// Inconclusive when the API refuses.
     pub async fn label_pod(&self, name: &str, key: &str, value: Option<&str>) -> CaseResult {
         let patch = json!({"metadata": {"labels": {key: value}}});
-        self.api::<Pod>().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        self.mark(format!("pod {name}"), format!("label {key} {}", value.unwrap_or("removed")));
+        self.api::<Pod>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        self.mark(
+            format!("pod {name}"),
+            format!("label {key} {}", value.unwrap_or("removed")),
+        );
         Ok(())
     }
 
@@ -135,7 +150,9 @@ impl World {
     /// # Errors
     /// Inconclusive when the API refuses.
     pub async fn delete_pod(&self, name: &str) -> CaseResult {
-        self.api::<Pod>().delete(name, &DeleteParams::default()).await?;
+        self.api::<Pod>()
+            .delete(name, &DeleteParams::default())
+            .await?;
         self.mark(format!("pod {name}"), "deleted");
         Ok(())
     }
@@ -163,7 +180,10 @@ impl World {
             "spec": {"clusterIP": "None", "selector": selector, "ports": ports},
         }))?;
         self.track_object(Kind::Service, name);
-        Ok(self.api::<Service>().create(&PostParams::default(), &service).await?)
+        Ok(self
+            .api::<Service>()
+            .create(&PostParams::default(), &service)
+            .await?)
     }
 
     /// A StatefulSet of one replica, ordered, with a headless service `<name>-svc` on port 80
@@ -215,14 +235,17 @@ impl<'w> SetBuilder<'w> {
     /// Adds a claim template of 1 MiB on `class`, mounted by each pod.
     #[must_use]
     pub fn template(mut self, name: &str, class: &StorageClass) -> Self {
-        push(&mut self.spec["volumeClaimTemplates"], json!({
-            "metadata": {"name": name},
-            "spec": {
-                "storageClassName": class.name_any(),
-                "accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": "1Mi"}},
-            },
-        }));
+        push(
+            &mut self.spec["volumeClaimTemplates"],
+            json!({
+                "metadata": {"name": name},
+                "spec": {
+                    "storageClassName": class.name_any(),
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": "1Mi"}},
+                },
+            }),
+        );
         push(
             &mut self.spec["template"]["spec"]["containers"][0]["volumeMounts"],
             json!({"name": name, "mountPath": format!("/mnt/{name}")}),
@@ -242,8 +265,16 @@ impl<'w> SetBuilder<'w> {
     /// # Errors
     /// Inconclusive when the API refuses one.
     pub async fn create(self) -> CaseResult<Set<'w>> {
-        let Self { world, name, service, spec, labels } = self;
-        world.headless_service(&service, &labels, &[("web", 80)]).await?;
+        let Self {
+            world,
+            name,
+            service,
+            spec,
+            labels,
+        } = self;
+        world
+            .headless_service(&service, &labels, &[("web", 80)])
+            .await?;
         let set: StatefulSet = typed(json!({"metadata": {"name": name}, "spec": spec}))?;
         world.create_set(&set).await
     }
@@ -268,8 +299,13 @@ impl World {
         // Tracked before the set, so that they are removed after it: nothing makes them again.
         created.track_claims(replicas);
         self.track_object(Kind::StatefulSet, &name);
-        self.api::<StatefulSet>().create(&PostParams::default(), set).await?;
-        self.mark(format!("statefulset {name}"), format!("created with {replicas} replicas"));
+        self.api::<StatefulSet>()
+            .create(&PostParams::default(), set)
+            .await?;
+        self.mark(
+            format!("statefulset {name}"),
+            format!("created with {replicas} replicas"),
+        );
         Ok(created)
     }
 }
@@ -291,7 +327,12 @@ impl<'w> Set<'w> {
     /// Failed when there is none.
     pub async fn claim(&self, template: &str, ordinal: i32) -> CaseResult<Claim<'w>> {
         let name = self.claim_name(template, ordinal);
-        match self.world.api::<PersistentVolumeClaim>().get_opt(&name).await? {
+        match self
+            .world
+            .api::<PersistentVolumeClaim>()
+            .get_opt(&name)
+            .await?
+        {
             Some(claim) => Ok(self.world.adopt_claim(claim)),
             None => Err(Trouble::failed(
                 format!("the set {} has made claim {name}", self.name),
@@ -309,9 +350,12 @@ impl<'w> Set<'w> {
     pub async fn served(&self, template: &str) -> CaseResult<Volume<'w>> {
         let name = self.claim_name(template, 0);
         let what = format!("the set {} makes claim {name}", self.name);
-        let made = self.world.eventually(&name, what, Limit::ControlPlane, |claim: Option<&PersistentVolumeClaim>| {
-            claim.cloned()
-        });
+        let made = self.world.eventually(
+            &name,
+            what,
+            Limit::ControlPlane,
+            |claim: Option<&PersistentVolumeClaim>| claim.cloned(),
+        );
         self.world.adopt_claim(made.await?).bound().await
     }
 
@@ -345,15 +389,22 @@ impl<'w> Set<'w> {
         let what = format!("the set {} has exactly {replicas} Ready pods", self.name);
         let prefix = format!("{}-", self.name);
         let wanted = usize::try_from(replicas).unwrap_or_default();
-        let ready = self.world.eventually_all::<Pod, _>(what, Limit::ControlPlane, |pods| {
-            let ours: Vec<_> =
-                pods.values().filter(|pod| pod.name_any().starts_with(&prefix)).collect();
-            (ours.len() == wanted && ours.iter().all(|pod| is_ready(pod))).then_some(())
-        });
+        let ready = self
+            .world
+            .eventually_all::<Pod, _>(what, Limit::ControlPlane, |pods| {
+                let ours: Vec<_> = pods
+                    .values()
+                    .filter(|pod| pod.name_any().starts_with(&prefix))
+                    .collect();
+                (ours.len() == wanted && ours.iter().all(|pod| is_ready(pod))).then_some(())
+            });
         if let Err(trouble) = ready.await {
             return Err(self.explain(trouble).await);
         }
-        self.world.mark(format!("statefulset {}", self.name), format!("{replicas} pods Ready"));
+        self.world.mark(
+            format!("statefulset {}", self.name),
+            format!("{replicas} pods Ready"),
+        );
         Ok(())
     }
 
@@ -365,8 +416,12 @@ impl<'w> Set<'w> {
         self.track_claims(replicas);
         let patch = json!({"spec": {"replicas": replicas}});
         let api = self.world.api::<StatefulSet>();
-        api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        self.world.mark(format!("statefulset {}", self.name), format!("scaled to {replicas}"));
+        api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
+        self.world.mark(
+            format!("statefulset {}", self.name),
+            format!("scaled to {replicas}"),
+        );
         Ok(())
     }
 
@@ -379,23 +434,35 @@ impl<'w> Set<'w> {
         api.delete(&self.name, &DeleteParams::foreground()).await?;
         let what = format!("set {} is gone", self.name);
         self.world
-            .eventually(&self.name, what, Limit::ControlPlane, |set: Option<&StatefulSet>| {
-                set.is_none().then_some(())
-            })
+            .eventually(
+                &self.name,
+                what,
+                Limit::ControlPlane,
+                |set: Option<&StatefulSet>| set.is_none().then_some(()),
+            )
             .await?;
         self.ready(0).await
     }
 
     /// A set that does not come up is explained by what its claims wait for.
     async fn explain(&self, mut trouble: Trouble) -> Trouble {
-        let claims = self.world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await;
+        let claims = self
+            .world
+            .api::<PersistentVolumeClaim>()
+            .list(&ListParams::default())
+            .await;
         for claim in claims.into_iter().flatten() {
-            let phase = claim.status.as_ref().and_then(|status| status.phase.clone());
+            let phase = claim
+                .status
+                .as_ref()
+                .and_then(|status| status.phase.clone());
             let phase = phase.unwrap_or_default();
             trouble = trouble.with_evidence(format!("claim {}: {phase}", claim.name_any()));
             if phase != "Bound" {
-                trouble =
-                    self.world.with_events(trouble, &claim.uid().unwrap_or_default()).await;
+                trouble = self
+                    .world
+                    .with_events(trouble, &claim.uid().unwrap_or_default())
+                    .await;
             }
         }
         trouble
@@ -404,7 +471,8 @@ impl<'w> Set<'w> {
     pub(crate) fn track_claims(&self, replicas: i32) {
         for template in &self.templates {
             for ordinal in 0..replicas {
-                self.world.track_object(Kind::Claim, &self.claim_name(template, ordinal));
+                self.world
+                    .track_object(Kind::Claim, &self.claim_name(template, ordinal));
             }
         }
     }
@@ -412,7 +480,10 @@ impl<'w> Set<'w> {
 
 /// Whether a pod's condition Ready is True.
 pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref());
     conditions
         .unwrap_or_default()
         .iter()
@@ -423,9 +494,4 @@ fn push(list: &mut Value, item: Value) {
     if let Some(list) = list.as_array_mut() {
         list.push(item);
     }
-}
-
-fn typed<K: serde::de::DeserializeOwned>(value: Value) -> CaseResult<K> {
-    serde_json::from_value(value)
-        .map_err(|error| Trouble::inconclusive(format!("an object of the suite is malformed: {error}")))
 }

@@ -23,19 +23,20 @@ pub async fn real_seams(config: &Config) -> Result<Seams, Error> {
     })
 }
 
-/// The storage backend a configuration names.
+/// The storage backend a configuration names. The export itself is looked at later: one that is
+/// missing or wrong is waited for, and the pod does not restart over it.
 ///
 /// # Errors
-/// [`Error::Storage`] when it cannot be opened.
+/// [`Error::Storage`] when the settings cannot name an export.
 pub fn open_backend(config: &Config) -> Result<Arc<dyn Backend>, Error> {
     Ok(match &config.backend {
         BackendChoice::Mount {
             path,
             allow_any_filesystem,
-        } => Arc::new(MountBackend::open(MountOptions {
+        } => Arc::new(MountBackend::new(MountOptions {
             path: path.clone(),
             allow_any_filesystem: *allow_any_filesystem,
-        })?),
+        })),
         BackendChoice::Direct { port } => Arc::new(DirectBackend::connect(DirectOptions {
             nfs_port: *port,
             mount_port: *port,

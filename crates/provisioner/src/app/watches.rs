@@ -17,6 +17,8 @@ pub(super) struct Watches {
     pub(super) claims: Arc<Claims>,
     pub(super) volumes: Arc<Volumes>,
     synced: [watch::Receiver<bool>; 3],
+    /// Cancelled when a watch has ended: without it changes would be missed silently.
+    pub(super) ended: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -26,6 +28,7 @@ impl Watches {
         let volumes = Arc::new(Volumes::new(parts.clone()));
         let claims = Arc::new(Claims::new(parts.clone(), classes.clone(), volumes.clone()));
         let stop = CancellationToken::new();
+        let ended = CancellationToken::new();
 
         let on_class = {
             let claims = claims.clone();
@@ -62,52 +65,57 @@ impl Watches {
                 parts.cluster.watch_classes(),
                 ResourceExt::name_any,
                 on_class,
-                &stop,
+                (&stop, &ended),
             ),
             follow(
                 "persistentvolumes",
                 parts.cluster.watch_volumes(),
                 ResourceExt::name_any,
                 on_volume,
-                &stop,
+                (&stop, &ended),
             ),
             follow(
                 "persistentvolumeclaims",
                 parts.cluster.watch_claims(),
                 |claim| claim.uid().unwrap_or_default(),
                 on_claim,
-                &stop,
+                (&stop, &ended),
             ),
         ];
         Self {
             claims,
             volumes,
             synced,
+            ended,
             _stop: stop.drop_guard(),
         }
     }
 
-    /// Waits until each kind has been listed once.
+    /// Waits until each kind has been listed once; for ever if a watch ends before.
     pub(super) async fn synced(&mut self) {
         for synced in &mut self.synced {
-            // The sender lives as long as the watch.
-            synced.wait_for(|synced| *synced).await.ok();
+            if synced.wait_for(|synced| *synced).await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 }
 
 /// Feeds a watch's changes to `take` until `stop`; the receiver turns true with the first complete
-/// list. The stream itself lists again and backs off after errors.
+/// list. The stream itself lists again and backs off after errors; should it end all the same, or
+/// this task panic, `ended` is cancelled.
 fn follow<K: Send + 'static>(
     resource: &'static str,
     mut changes: Changes<K>,
     key: impl Fn(&K) -> String + Send + Sync + 'static,
     take: impl Fn(Change<K>) + Send + 'static,
-    stop: &CancellationToken,
+    (stop, ended): (&CancellationToken, &CancellationToken),
 ) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
     let stop = stop.clone();
+    let ended = ended.clone().drop_guard();
     tokio::spawn(async move {
+        let _ended = ended;
         let mut relist = Relist::default();
         loop {
             let next = tokio::select! {

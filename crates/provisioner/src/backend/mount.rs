@@ -57,6 +57,15 @@ pub(crate) enum Effect {
 }
 
 impl MountBackend {
+    /// Looks at nothing yet: a mount point that is missing or wrong fails each call until it is
+    /// mended.
+    pub fn new(options: MountOptions) -> Self {
+        Self {
+            export: Arc::new(Export::new(options.path, options.allow_any_filesystem)),
+            calls: Calls::default(),
+        }
+    }
+
     /// Looks at the mount point once to check it. It waits at most 30 s for that, blocking.
     ///
     /// # Errors
@@ -64,13 +73,13 @@ impl MountBackend {
     /// is no directory, or is no NFS file system although it has to be;
     /// [`Cause::TimedOut`](crate::backend::Cause::TimedOut) when the file system does not answer.
     pub fn open(options: MountOptions) -> Result<Self, StorageError> {
-        let export = Arc::new(Export::new(options.path, options.allow_any_filesystem));
-        let shared = Arc::clone(&export);
-        let calls = Calls::default();
-        calls
+        let backend = Self::new(options);
+        let shared = Arc::clone(&backend.export);
+        backend
+            .calls
             .run_blocking(OPEN_LIMIT, move || shared.open().map(drop))
             .map_err(|failure| failure.into_error("open", &RelativePath::root()))?;
-        Ok(Self { export, calls })
+        Ok(backend)
     }
 
     /// Kernel calls that are past their deadline and have not returned: a hard mount whose server

@@ -69,6 +69,8 @@ impl Claims {
             (&record.directory, record.origin, record.on_delete),
         );
         self.fence.check()?;
+        // Before the call: the attempt may end during it.
+        let earlier = lock(&self.unanswered).insert(uid.clone(), Instant::now() + CREATION_SETTLES);
         match self.cluster.create_volume(&wanted).await {
             Ok(_) => {}
             Err(error) if error.cause == ApiCause::AlreadyExists => {
@@ -78,8 +80,12 @@ impl Claims {
                 }
             }
             Err(error) => {
-                if error.cause.is_uncertain() {
-                    lock(&self.unanswered).insert(uid, Instant::now() + CREATION_SETTLES);
+                if !error.cause.is_uncertain() {
+                    let mut unanswered = lock(&self.unanswered);
+                    match earlier {
+                        Some(earlier) => unanswered.insert(uid, earlier),
+                        None => unanswered.remove(&uid),
+                    };
                 }
                 return Err(error.into());
             }
@@ -184,7 +190,11 @@ impl Claims {
     /// A claim that wants no volume any more: what was made for it and has no volume object goes.
     pub(super) async fn settle(&self, share: &Share, uid: &str) -> Result<Next, StepError> {
         let mut next = Next::OnChange;
-        for record in share.index().of_claim(uid) {
+        for known in share.index().of_claim(uid) {
+            let _turn = share.turn(&known.volume).await;
+            let Some(record) = share.index().record(&known.volume) else {
+                continue;
+            };
             if !matches!(record.state, State::Intent | State::Ready) {
                 continue;
             }

@@ -107,3 +107,8 @@ fn owners_are_chowned_only_when_asked() {
         }
     );
 }
+
+#[test]
+fn an_empty_election_setting_means_the_default_as_in_nfs_subdir() {
+    assert!(parse(&["--leader-election="]).unwrap().leader_election);
+}

@@ -282,6 +282,7 @@ fn only_a_directory_kept_for_the_same_name_may_be_had_again() {
 #[case("ns-claim-pvc-1", json!({}), Some(Origin::Reused))]
 #[case("x", json!({ "pathPattern": "${.PVC.labels.dir}" }), None)]
 #[case("x", json!({ "pathPattern": "${.PVC.annotations.dir}" }), None)]
+#[case("archived-ns-claim/data", json!({ "pathPattern": "archived-${.PVC.namespace}-${.PVC.name}/data" }), None)]
 #[case("ns/archived-claim", json!({ "pathPattern": "${.PVC.namespace}/archived-${.PVC.name}" }), None)]
 fn an_unrecorded_directory_is_taken_only_where_the_author_could_not_aim_it(
     #[case] path: &str,

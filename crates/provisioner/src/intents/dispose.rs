@@ -40,11 +40,11 @@ impl Share {
         match how {
             OnDelete::Retain => Ok(Disposed::Kept(None)),
             OnDelete::Delete => {
-                export::confirm(&self.storage, &self.scope.export_id).await?;
+                self.confirm().await?;
                 self.remove(record, slot).await
             }
             OnDelete::Archive => {
-                export::confirm(&self.storage, &self.scope.export_id).await?;
+                self.confirm().await?;
                 self.archive(record).await
             }
         }
@@ -76,14 +76,13 @@ impl Share {
         let trash = export::trash_path(&self.scope.owner, &record.volume);
         match self.found(&record.directory, &record).await? {
             Place::Absent => {
+                self.confirm().await?;
                 tracing::debug!(volume = record.volume, dir = %record.directory, "the directory is gone already");
             }
             Place::Other => {
                 // A tree of ours may be on its way out all the same.
-                self.empty_trash(&trash, slot).await?;
-                return Ok(Disposed::Kept(Some(
-                    "another directory stands in the place of the recorded one".to_owned(),
-                )));
+                self.empty_trash(&trash, &record, slot).await?;
+                return Ok(other());
             }
             // The usual volume of a deleted claim is empty or small; an empty one goes at once.
             Place::Recorded => match self.storage.remove_directory(&record.directory).await {
@@ -91,40 +90,83 @@ impl Share {
                 Err(error)
                     if matches!(cause(&error), Some(Cause::NotEmpty | Cause::AlreadyExists)) =>
                 {
-                    match self
-                        .storage
-                        .rename_directory(&record.directory, &trash)
-                        .await
-                    {
+                    match self.move_to_trash(&record, &trash, slot).await {
                         Ok(()) => {}
                         // Quota trees: nothing can be renamed out of them.
                         Err(error) if cause(&error) == Some(Cause::CrossDevice) => {
                             self.remove_tree(&record.directory, slot).await?;
                         }
-                        Err(error) if cause(&error) == Some(Cause::AlreadyExists) => {
-                            // An empty reservation of an interrupted rename; whatever is in our
-                            // trash under this volume's name was on its way out.
-                            self.empty_trash(&trash, slot).await?;
-                            self.storage
-                                .rename_directory(&record.directory, &trash)
-                                .await?;
-                        }
                         Err(error) => return Err(error),
+                    }
+                    if self.found(&trash, &record).await? == Place::Other {
+                        // Swapped between the look and the rename.
+                        self.put_back(&trash, &record).await?;
+                        return Ok(other());
                     }
                 }
                 Err(error) if cause(&error) == Some(Cause::NotFound) => {}
                 Err(error) => return Err(error),
             },
         }
-        self.empty_trash(&trash, slot).await?;
-        Ok(Disposed::Done)
+        self.empty_trash(&trash, &record, slot).await
     }
 
-    async fn empty_trash(&self, trash: &RelativePath, slot: &mut Slot) -> Result<(), StepError> {
-        if self.storage.stat(trash).await?.is_some() {
-            self.remove_tree(trash, slot).await?;
+    async fn move_to_trash(
+        &self,
+        record: &Record,
+        trash: &RelativePath,
+        slot: &mut Slot,
+    ) -> Result<(), StepError> {
+        let moved = self.storage.rename_directory(&record.directory, trash);
+        match moved.await {
+            Err(error) if cause(&error) == Some(Cause::AlreadyExists) => {
+                // The empty reservation of an interrupted rename.
+                self.empty_trash(trash, record, slot).await?;
+                self.storage
+                    .rename_directory(&record.directory, trash)
+                    .await
+            }
+            other => other,
         }
-        Ok(())
+    }
+
+    /// Removes what is in the trash for a record, if it is the recorded directory; an empty one is
+    /// the reservation of an interrupted rename; anything else goes back where it was taken from.
+    async fn empty_trash(
+        &self,
+        trash: &RelativePath,
+        record: &Record,
+        slot: &mut Slot,
+    ) -> Result<Disposed, StepError> {
+        match self.found(trash, record).await? {
+            Place::Absent => Ok(Disposed::Done),
+            Place::Recorded => {
+                self.remove_tree(trash, slot).await?;
+                Ok(Disposed::Done)
+            }
+            Place::Other => match self.storage.remove_directory(trash).await {
+                Ok(()) => Ok(Disposed::Done),
+                Err(error) if cause(&error) == Some(Cause::NotFound) => Ok(Disposed::Done),
+                Err(error)
+                    if matches!(cause(&error), Some(Cause::NotEmpty | Cause::AlreadyExists)) =>
+                {
+                    self.put_back(trash, record).await?;
+                    Ok(other())
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    async fn put_back(&self, trash: &RelativePath, record: &Record) -> Result<(), StepError> {
+        tracing::warn!(volume = record.volume, dir = %record.directory, "another directory was taken for the recorded one: it is put back");
+        let back = self.storage.rename_directory(trash, &record.directory);
+        back.await
+    }
+
+    /// That something is absent means something on the right export only.
+    pub(super) async fn confirm(&self) -> Result<(), StepError> {
+        export::confirm(&self.storage, &self.scope.export_id).await
     }
 
     async fn remove_tree(&self, path: &RelativePath, slot: &mut Slot) -> Result<(), StepError> {
@@ -152,11 +194,11 @@ impl Share {
         loop {
             match self.found(&record.directory, &record).await? {
                 Place::Recorded => {}
-                Place::Absent => return Ok(Disposed::Done),
-                Place::Other => {
-                    let cause = "another directory stands in the place of the recorded one";
-                    return Ok(Disposed::Kept(Some(cause.to_owned())));
+                Place::Absent => {
+                    self.confirm().await?;
+                    return Ok(Disposed::Done);
                 }
+                Place::Other => return Ok(other()),
             }
             let target = self.free_target(&record, &mut attempt).await?;
             if record.state != State::Archiving || record.archive.as_ref() != Some(&target) {
@@ -222,6 +264,12 @@ impl Share {
             Some(_) => Place::Other,
         })
     }
+}
+
+fn other() -> Disposed {
+    Disposed::Kept(Some(
+        "another directory stands in the place of the recorded one".to_owned(),
+    ))
 }
 
 /// What stands at a path.

@@ -1,10 +1,11 @@
-//! Making the directory of a claim, and undoing that while nothing is in it.
+//! Making the directory of a claim.
 
 use crate::backend::{Attributes, Cause, Kind, Stat};
 use crate::class::{ClassParameters, OnDelete};
 use crate::decide::{Placement, Refusal};
 use crate::error::StepError;
 use crate::export;
+use crate::index::Index;
 use crate::path::RelativePath;
 use crate::records::{ClaimId, DirectoryIdentity, FORMAT, Origin, Record, State};
 use crate::storage::cause;
@@ -37,6 +38,22 @@ pub struct Planned {
 struct Survey {
     absent_parents: Vec<RelativePath>,
     leaf: Option<Stat>,
+    /// A parent is there, and no directory of ours below it says whose it is.
+    strange: bool,
+}
+
+/// A reservation that goes unless a record takes its place.
+struct Reserved<'a> {
+    index: &'a Index,
+    volume: &'a str,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.index.record(self.volume).is_none() {
+            self.index.remove(self.volume);
+        }
+    }
 }
 
 impl Share {
@@ -72,8 +89,8 @@ impl Share {
 
     async fn go_on(&self, mut record: Record) -> Result<Record, StepError> {
         match record.state {
-            State::Intent => self.carry_out(record, true).await,
-            State::Ready | State::Saved => {
+            State::Intent if record.identity.is_none() => self.carry_out(record, true).await,
+            State::Intent | State::Ready | State::Saved => {
                 let found = self.storage.stat(&record.directory).await?;
                 let Some(found) = found else {
                     // Somebody removed it while no volume named it: make it again, there.
@@ -86,6 +103,9 @@ impl Share {
                     .rules
                     .is_same_directory(record.identity.as_ref(), &self.identity(&found))
                 {
+                    if record.state == State::Intent {
+                        return self.carry_out(record, true).await;
+                    }
                     return Ok(record);
                 }
                 Err(existing(
@@ -117,11 +137,11 @@ impl Share {
             .reserve(request.volume, &directory, |neighbours| {
                 self.rules.placement(&directory, claim, neighbours)
             })?;
-        let planned = self.decide_at(request, &directory, placement).await;
-        if planned.is_err() && self.index.record(request.volume).is_none() {
-            self.index.remove(request.volume);
-        }
-        planned
+        let _reserved = Reserved {
+            index: &self.index,
+            volume: request.volume,
+        };
+        self.decide_at(request, &directory, placement).await
     }
 
     async fn decide_at(
@@ -130,7 +150,11 @@ impl Share {
         directory: &RelativePath,
         placement: Placement,
     ) -> Result<Record, StepError> {
-        let survey = self.survey(request.volume, directory).await?;
+        let mut survey = self.survey(request.volume, directory).await?;
+        if survey.strange {
+            self.look_again(request, directory).await?;
+            survey = self.survey(request.volume, directory).await?;
+        }
         let kept = match placement {
             Placement::Free => None,
             Placement::Kept(record) => Some(record),
@@ -184,6 +208,7 @@ impl Share {
     /// volume, by identity: links and folded case do not help.
     async fn survey(&self, volume: &str, directory: &RelativePath) -> Result<Survey, StepError> {
         let mut absent_parents = Vec::new();
+        let mut strange = false;
         let mut path = RelativePath::root();
         for component in directory
             .components()
@@ -198,10 +223,11 @@ impl Share {
             match self.storage.stat(&path).await? {
                 None => absent_parents.push(path.clone()),
                 Some(stat) if stat.kind == Kind::Directory => {
-                    if let Some((other, at)) = self.index.identified(volume, &self.identity(&stat))
+                    if let Some((other, at)) = self.elsewhere(volume, &self.identity(&stat)).await?
                     {
                         return Err(overlap(directory, "lies in", at, other).into());
                     }
+                    strange |= !self.index.is_known(volume, &path);
                 }
                 Some(_) => {
                     return Err(existing(directory, &format!("{path} is not a directory")).into());
@@ -219,6 +245,7 @@ impl Share {
         Ok(Survey {
             absent_parents,
             leaf,
+            strange,
         })
     }
 
@@ -231,13 +258,8 @@ impl Share {
         found: &DirectoryIdentity,
         replaced: Option<&str>,
     ) -> Result<(), StepError> {
-        let foreign = export::load_foreign(&self.storage, &self.scope.owner).await?;
-        self.index.load_foreign(foreign);
-        self.index
-            .reserve(request.volume, directory, |neighbours| {
-                self.rules.placement(directory, request.claim, neighbours)
-            })?;
-        if let Some((other, at)) = self.index.identified(request.volume, found)
+        self.look_again(request, directory).await?;
+        if let Some((other, at)) = self.elsewhere(request.volume, found).await?
             && Some(other.as_str()) != replaced
         {
             return Err(overlap(directory, "is", at, other).into());
@@ -252,6 +274,55 @@ impl Share {
             }
         }
         Ok(())
+    }
+
+    /// Judges the place anew with what other deployments have recorded by now.
+    async fn look_again(
+        &self,
+        request: MakeRequest<'_>,
+        directory: &RelativePath,
+    ) -> Result<(), StepError> {
+        self.load_foreign().await?;
+        let judge = |neighbours| self.rules.placement(directory, request.claim, neighbours);
+        self.index.reserve(request.volume, directory, judge)?;
+        Ok(())
+    }
+
+    async fn load_foreign(&self) -> Result<(), StepError> {
+        let foreign = export::load_foreign(&self.storage, &self.scope.owner).await?;
+        self.index.load_foreign(foreign);
+        Ok(())
+    }
+
+    /// Another volume that has what stands at `path`, by name or by identity, as recorded by now.
+    pub(super) async fn holder(
+        &self,
+        volume: &str,
+        path: &RelativePath,
+        found: &DirectoryIdentity,
+    ) -> Result<Option<(String, RelativePath)>, StepError> {
+        self.load_foreign().await?;
+        Ok(self
+            .elsewhere(volume, found)
+            .await?
+            .or_else(|| self.index.foreign_near(path)))
+    }
+
+    /// The other volume whose directory is the one found, under another name. A record whose
+    /// directory was removed behind our back does not count: file systems use the numbers of what
+    /// is gone again.
+    async fn elsewhere(
+        &self,
+        volume: &str,
+        found: &DirectoryIdentity,
+    ) -> Result<Option<(String, RelativePath)>, StepError> {
+        let Some((other, at)) = self.index.identified(volume, found) else {
+            return Ok(None);
+        };
+        let there = self.storage.stat(&at).await?;
+        Ok(there
+            .is_some_and(|there| self.identity(&there).matches(found))
+            .then_some((other, at)))
     }
 
     async fn carry_out(&self, mut record: Record, going_on: bool) -> Result<Record, StepError> {
@@ -320,22 +391,25 @@ impl Share {
                 )
             }
             Err(error) if cause(&error) == Some(Cause::AlreadyExists) => {
-                if !going_on {
-                    // Not there a moment ago: look at everything again before taking it.
-                    self.forget(&record.volume).await?;
-                    return Err(
-                        existing(&path, "it appeared while the claim was being served").into(),
-                    );
-                }
+                // By an earlier attempt, by this very request sent twice, or by somebody else.
                 let stat = self.storage.stat(&path).await?;
                 let Some(stat) = stat.filter(|stat| stat.kind == Kind::Directory) else {
                     return Err(existing(&path, "what is there is not a directory").into());
                 };
                 let identity = self.identity(&stat);
-                if let Some((other, at)) = self.index.identified(&record.volume, &identity) {
+                if let Some((other, at)) = self.holder(&record.volume, &path, &identity).await? {
+                    if !going_on {
+                        self.forget(&record.volume).await?;
+                    }
                     return Err(overlap(&path, "is", at, other).into());
                 }
                 if !self.storage.list(&path).await?.is_empty() {
+                    if !going_on {
+                        // Not there a moment ago: judge everything again before taking it.
+                        self.forget(&record.volume).await?;
+                        let cause = "it appeared while the claim was being served";
+                        return Err(existing(&path, cause).into());
+                    }
                     record.origin = Origin::Reused;
                     record.identity = Some(identity);
                     return Ok(());
@@ -365,52 +439,6 @@ impl Share {
         }
         record.identity = Some(identity);
         Ok(())
-    }
-
-    /// Undoes what was made for a claim that is gone before its volume was stored: rmdir if the
-    /// directory was made here and is empty, and the record goes. A directory that is not empty, or
-    /// was kept for the claim's name earlier, stays with its record.
-    ///
-    /// # Errors
-    /// [`StepError`] when the export does not let it.
-    pub async fn abandon(&self, volume: &str) -> Result<(), StepError> {
-        let Some(mut record) = self.index.record(volume) else {
-            return Ok(());
-        };
-        if !matches!(record.state, State::Intent | State::Ready) {
-            return Ok(());
-        }
-        let mut stays = record.replaces.is_some() && record.identity.is_some();
-        if !stays && record.origin == Origin::Created {
-            let found = self.storage.stat(&record.directory).await?;
-            let ours = |found: &Stat| {
-                found.kind == Kind::Directory
-                    && record.identity.is_none_or(|_| {
-                        self.rules
-                            .is_same_directory(record.identity.as_ref(), &self.identity(found))
-                    })
-            };
-            if found.as_ref().is_some_and(ours) {
-                match self.storage.remove_directory(&record.directory).await {
-                    Ok(()) => {
-                        tracing::info!(volume, dir = %record.directory, "removed the directory of a claim that is gone");
-                    }
-                    Err(error) if cause(&error) == Some(Cause::NotFound) => {}
-                    Err(error) if cause(&error) == Some(Cause::NotEmpty) => {
-                        tracing::warn!(volume, dir = %record.directory, "the claim is gone, but its directory is not empty: it is kept");
-                        // Without an identity nobody knows whose bytes they are.
-                        stays = record.identity.is_some();
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        if stays {
-            record.state = State::Kept;
-            self.write(&record).await
-        } else {
-            self.forget(volume).await
-        }
     }
 
     pub(super) fn identity(&self, stat: &Stat) -> DirectoryIdentity {

@@ -301,3 +301,37 @@ async fn failures_shorter_than_the_deadline_an_edit_and_a_deletion_are_survived(
         (Some("a"), Some("owner"))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn others_are_never_told_less_than_the_duration() {
+    let cluster = Arc::new(Leases::default());
+    let lock = Lock {
+        times: LeaseTimes {
+            duration: Duration::from_millis(1900),
+            renew_deadline: Duration::from_millis(1500),
+            retry: Duration::from_millis(100),
+        },
+        ..Arc::try_unwrap(locks(&cluster, "a")).ok().unwrap()
+    };
+    let lease = lock.acquire(&CancellationToken::new()).await.unwrap();
+    assert_eq!(lease.spec.unwrap().lease_duration_seconds, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_that_hangs_does_not_cost_the_lock() {
+    let cluster = Arc::new(Leases::default());
+    let lock = locks(&cluster, "a");
+    let lease = lock.acquire(&CancellationToken::new()).await.unwrap();
+    let stop = CancellationToken::new();
+    let keeping = tokio::spawn({
+        let (lock, stop) = (lock.clone(), stop.clone());
+        async move { lock.keep(lease, &stop).await }
+    });
+    cluster.state.lock().unwrap().hang = true;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    cluster.state.lock().unwrap().hang = false;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    lock.fence.check().unwrap();
+    stop.cancel();
+    keeping.await.unwrap().unwrap();
+}

@@ -10,4 +10,6 @@ mod crashes;
 mod directories;
 mod life;
 mod memory;
+mod outages;
+mod safety;
 mod world;

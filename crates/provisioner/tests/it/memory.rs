@@ -1,4 +1,5 @@
-//! An export in memory that can stop at any step, as a killed process or server does.
+//! An export in memory that can stop at any step, as a killed process or server does. Beyond 500
+//! lines because it is one object and the trait it stands for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,12 +58,29 @@ struct Node {
 #[derive(Debug)]
 pub(crate) struct FileSystem {
     inner: Mutex<Tree>,
+    disturbed: Disturbed,
+    /// Writes of files that hold this text are not answered until it is cleared.
+    held: tokio::sync::watch::Sender<Option<&'static str>>,
+}
+
+type Disturbance = Box<dyn FnOnce(&FileSystem) + Send>;
+
+/// What somebody else does on the export just before the next call of an operation.
+#[derive(Default)]
+struct Disturbed(Mutex<HashMap<&'static str, Disturbance>>);
+
+impl std::fmt::Debug for Disturbed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Disturbed")
+    }
 }
 
 #[derive(Debug)]
 struct Tree {
     nodes: HashMap<u64, Node>,
     next: u64,
+    /// The number of a removed directory, which the next one gets, as on ext4.
+    reused: Option<u64>,
     /// Calls that fail, by operation, with the number of times.
     faults: HashMap<&'static str, (Cause, usize)>,
 }
@@ -75,12 +93,50 @@ impl FileSystem {
         let mut tree = Tree {
             nodes: HashMap::new(),
             next: ROOT,
+            reused: None,
             faults: HashMap::new(),
         };
         tree.add(Kind::Directory, 0o777, Vec::new());
         Arc::new(Self {
             inner: Mutex::new(tree),
+            disturbed: Disturbed::default(),
+            held: tokio::sync::watch::Sender::new(None),
         })
+    }
+
+    /// Holds back writes of files with this text until [`FileSystem::let_go`].
+    pub(crate) fn hold(&self, text: &'static str) {
+        self.held.send_replace(Some(text));
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.held.send_replace(None);
+    }
+
+    /// Somebody else acts just before the next call of an operation.
+    pub(crate) fn before(
+        &self,
+        operation: &'static str,
+        act: impl FnOnce(&FileSystem) + Send + 'static,
+    ) {
+        let mut disturbed = self.disturbed.0.lock().unwrap();
+        disturbed.insert(operation, Box::new(act));
+    }
+
+    /// Makes a directory with this mode, as somebody else or a repeated request does.
+    pub(crate) fn make(&self, path: &str, mode: u32) {
+        let path = RelativePath::parse(path).unwrap();
+        self.inner
+            .lock()
+            .unwrap()
+            .make_directory(&path, mode)
+            .unwrap();
+    }
+
+    /// Renames a directory.
+    pub(crate) fn rename(&self, from: &str, to: &str) {
+        let [from, to] = [from, to].map(|path| RelativePath::parse(path).unwrap());
+        self.inner.lock().unwrap().rename_over(&from, &to).unwrap();
     }
 
     /// Lets an operation fail so many times.
@@ -146,6 +202,14 @@ impl FileSystem {
             .collect()
     }
 
+    /// Removes a directory as an administrator may; the next one made gets its number.
+    pub(crate) fn remove_and_reuse(&self, path: &str) {
+        let found = RelativePath::parse(path).unwrap();
+        let id = self.inner.lock().unwrap().find(&found).unwrap();
+        self.remove(path);
+        self.inner.lock().unwrap().reused = id;
+    }
+
     /// Removes a path and all below it, as an administrator may.
     pub(crate) fn remove(&self, path: &str) {
         let mut tree = self.inner.lock().unwrap();
@@ -161,8 +225,13 @@ impl FileSystem {
 
 impl Tree {
     fn add(&mut self, kind: Kind, mode: u32, content: Vec<u8>) -> u64 {
-        let id = self.next;
-        self.next += 1;
+        let reused = if kind == Kind::Directory {
+            self.reused.take()
+        } else {
+            None
+        };
+        let id = reused.unwrap_or(self.next);
+        self.next += u64::from(reused.is_none());
         self.nodes.insert(
             id,
             Node {
@@ -319,6 +388,10 @@ impl Memory {
         call: impl FnOnce(&mut Tree) -> Result<T, Cause>,
     ) -> StorageResult<T> {
         self.steps.take().await;
+        let disturbance = self.files.disturbed.0.lock().unwrap().remove(operation);
+        if let Some(act) = disturbance {
+            act(&self.files);
+        }
         self.now(operation, path, call)
     }
 }
@@ -435,6 +508,11 @@ impl Backend for Memory {
         _limit: Duration,
     ) -> StorageResult<()> {
         let (_, leaf) = (path.parent(), path.leaf().unwrap());
+        let text = String::from_utf8_lossy(content);
+        let mut held = self.files.held.subscribe();
+        held.wait_for(|held| held.is_none_or(|held| !text.contains(held)))
+            .await
+            .unwrap();
         let draft = format!(".tmp-{leaf}");
         self.change("write", path, |tree| {
             let (parent, _) = tree.parent(path)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use provisioner::app;
+use provisioner::backend::Backend;
 use provisioner::config::{
     BackendChoice, Config, DirectoryAttributes, ExportPath, LeaseTimes, Limits, ProvisionerName,
     Target, UnknownParameters, Workers,
@@ -54,11 +55,22 @@ impl World {
     }
 
     pub(crate) fn start_with(&self, steps: Arc<Steps>, rules: Arc<dyn Rules>) -> Running {
+        let memory = Memory {
+            files: self.files.clone(),
+            steps: steps.clone(),
+        };
+        self.start_on(Arc::new(memory), steps, rules)
+    }
+
+    /// Starts a provisioner on another export.
+    pub(crate) fn start_on(
+        &self,
+        storage: Arc<dyn Backend>,
+        steps: Arc<Steps>,
+        rules: Arc<dyn Rules>,
+    ) -> Running {
         let seams = Seams {
-            storage: Arc::new(Memory {
-                files: self.files.clone(),
-                steps: steps.clone(),
-            }),
+            storage,
             cluster: Arc::new(Api {
                 store: self.store.clone(),
                 steps: steps.clone(),
@@ -72,6 +84,11 @@ impl World {
 }
 
 impl Running {
+    /// Asks it to stop and goes on.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Asks it to stop and waits for its end.
     pub(crate) async fn stop(self) -> Result<(), Error> {
         self.stop.cancel();

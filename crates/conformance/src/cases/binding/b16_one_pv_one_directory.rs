@@ -78,6 +78,7 @@ async fn one_each(
 ) -> CaseResult {
     let volumes_api = world.cluster_api::<PersistentVolume>();
     let now = volumes_api.list(&ListParams::default()).await?.items;
+    recording.complete()?;
     let seen = recording.changes().into_iter().map(|change| change.object);
     let made: BTreeSet<String> = seen
         .chain(now)

@@ -45,7 +45,12 @@ async fn run(world: &World) -> CaseResult {
     }
     // Ready is what a user sees: a claim is served.
     let class = class(world, "managed-nfs-storage").await?;
-    world.control_named("ready", &class).await?.existing_directory().await.map(drop)
+    world
+        .control_named("ready", &class)
+        .await?
+        .existing_directory()
+        .await
+        .map(drop)
 }
 
 async fn allowed(world: &World, group: &str, resource: &str, verb: &str) -> CaseResult<bool> {
@@ -97,7 +102,11 @@ async fn apply_strictly(world: &World, name: &str, extra: &Value) -> CaseResult<
     if let (Some(class), Some(extra)) = (class.as_object_mut(), extra.as_object()) {
         class.extend(extra.clone());
     }
-    let params = PatchParams { dry_run: true, ..PatchParams::apply("claimcheck") }.validation_strict();
+    let params = PatchParams {
+        dry_run: true,
+        ..PatchParams::apply("claimcheck")
+    }
+    .validation_strict();
     match api.patch(name, &params, &Patch::Apply(&class)).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422 | 500) => {
@@ -105,7 +114,10 @@ async fn apply_strictly(world: &World, name: &str, extra: &Value) -> CaseResult<
             if status.message.contains("archiveOnDelete") {
                 return Ok(false);
             }
-            Err(Trouble::inconclusive(format!("the dry run failed: {}", status.message)))
+            Err(Trouble::inconclusive(format!(
+                "the dry run failed: {}",
+                status.message
+            )))
         }
         Err(error) => Err(error.into()),
     }

@@ -19,6 +19,13 @@ async fn run(world: &World) -> CaseResult {
     volume.gone().await?;
     world.nothing_at(&directory).await?;
     let entries = world.export().list("").await?;
-    let left: Vec<_> = entries.into_iter().filter(|entry| entry.contains(&claim.uid())).collect();
-    ensure(left.is_empty(), "nothing of the claim is left on the export", || left.join(", "))
+    let left: Vec<_> = entries
+        .into_iter()
+        .filter(|entry| entry.contains(&claim.uid()))
+        .collect();
+    ensure(
+        left.is_empty(),
+        "nothing of the claim is left on the export",
+        || left.join(", "),
+    )
 }

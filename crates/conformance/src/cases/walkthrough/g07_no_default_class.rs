@@ -29,10 +29,21 @@ async fn run(world: &World) -> CaseResult {
 
     let without_class = static_volume(world, "without-class", "").await?;
     let bound = claim.bound().await?;
-    ensure_eq("the volume of the class-less claim", &bound.name(), &without_class.name_any())?;
-    let free = world.cluster_api::<PersistentVolume>().get(&with_class.name_any()).await?;
+    ensure_eq(
+        "the volume of the class-less claim",
+        &bound.name(),
+        &without_class.name_any(),
+    )?;
+    let free = world
+        .cluster_api::<PersistentVolume>()
+        .get(&with_class.name_any())
+        .await?;
     let phase = free.status.and_then(|status| status.phase);
-    ensure_eq("the phase of the volume with a class", &phase.as_deref(), &Some("Available"))
+    ensure_eq(
+        "the phase of the volume with a class",
+        &phase.as_deref(),
+        &Some("Available"),
+    )
 }
 
 /// A volume that an administrator made, on the export.

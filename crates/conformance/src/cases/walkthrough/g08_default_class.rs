@@ -25,14 +25,20 @@ async fn run(world: &World) -> CaseResult {
     world.new_claims_get(None).await?;
     let waiting = world.claim("waiting").create().await?;
     // Not before the control plane has looked at it and found no class.
-    world.event(&waiting.uid(), "Normal", "FailedBinding").await?;
+    world
+        .event(&waiting.uid(), "Normal", "FailedBinding")
+        .await?;
 
     let global = class(world, "global").await?;
     world.make_default(&global).await?;
     serves_new_claims(world, "fresh", &global).await?;
 
     given(world, &waiting, &global).await?;
-    waiting.bound_within(Limit::RetroactiveDefault).await?.existing_directory().await?;
+    waiting
+        .bound_within(Limit::RetroactiveDefault)
+        .await?
+        .existing_directory()
+        .await?;
 
     // Creation times have a resolution of one second: read back, not assumed.
     let newer = newer_default(world, &global).await?;
@@ -43,8 +49,16 @@ async fn serves_new_claims(world: &World, name: &str, class: &StorageClass) -> C
     // Admission reads classes from a cache that lags.
     world.new_claims_get(Some(class)).await?;
     let claim = world.claim(name).create().await?;
-    let given = claim.object.spec.as_ref().and_then(|spec| spec.storage_class_name.clone());
-    ensure_eq("the class that the new claim was given", &given, &Some(class.name_any()))?;
+    let given = claim
+        .object
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.storage_class_name.clone());
+    ensure_eq(
+        "the class that the new claim was given",
+        &given,
+        &Some(class.name_any()),
+    )?;
     claim.bound().await?.existing_directory().await.map(drop)
 }
 
@@ -52,10 +66,15 @@ async fn given(world: &World, claim: &Claim<'_>, class: &StorageClass) -> CaseRe
     let name = claim.name();
     let what = format!("claim {name} is given the class {}", class.name_any());
     world
-        .eventually(&name, what, Limit::RetroactiveDefault, |claim: Option<&PersistentVolumeClaim>| {
-            let given = claim?.spec.as_ref()?.storage_class_name.as_deref()?;
-            (given == class.name_any()).then_some(())
-        })
+        .eventually(
+            &name,
+            what,
+            Limit::RetroactiveDefault,
+            |claim: Option<&PersistentVolumeClaim>| {
+                let given = claim?.spec.as_ref()?.storage_class_name.as_deref()?;
+                (given == class.name_any()).then_some(())
+            },
+        )
         .await
 }
 
@@ -63,9 +82,15 @@ async fn given(world: &World, claim: &Claim<'_>, class: &StorageClass) -> CaseRe
 /// dry runs until it has moved on.
 async fn newer_default(world: &World, older: &StorageClass) -> CaseResult<StorageClass> {
     let api = world.cluster_api::<StorageClass>();
-    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    let dry_run = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
     let mut probe = older.clone();
-    probe.metadata = ObjectMeta { name: Some(world.unique("clock")), ..ObjectMeta::default() };
+    probe.metadata = ObjectMeta {
+        name: Some(world.unique("clock")),
+        ..ObjectMeta::default()
+    };
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     for _ in 0..100 {
         ticks.tick().await;
@@ -76,5 +101,7 @@ async fn newer_default(world: &World, older: &StorageClass) -> CaseResult<Storag
             return Ok(newer);
         }
     }
-    Err(Trouble::inconclusive("the API server's clock stood still for 10 s"))
+    Err(Trouble::inconclusive(
+        "the API server's clock stood still for 10 s",
+    ))
 }

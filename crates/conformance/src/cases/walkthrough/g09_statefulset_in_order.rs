@@ -25,16 +25,23 @@ async fn run(world: &World) -> CaseResult {
         running(world, &name).await?;
         // While the pod is held unready, a claim is provisioned and bound: the control plane works.
         let control = format!("while-{ordinal}-is-unready");
-        world.control_named(&control, &class).await?.existing_directory().await?;
+        world
+            .control_named(&control, &class)
+            .await?
+            .existing_directory()
+            .await?;
         let next = world.api::<Pod>().get_opt(&set.pod(ordinal + 1)).await?;
-        ensure(next.is_none(), format!("no pod follows {name} while it is unready"), || {
-            format!("pod {} exists", set.pod(ordinal + 1))
-        })?;
+        ensure(
+            next.is_none(),
+            format!("no pod follows {name} while it is unready"),
+            || format!("pod {} exists", set.pod(ordinal + 1)),
+        )?;
         world.label_pod(&name, HOLD_READY, None).await?;
         world.pod_ready(&name).await?;
     }
     set.ready(REPLICAS).await?;
 
+    pods.complete()?;
     let mut order = Vec::new();
     for change in pods.changes().into_iter().filter(|change| !change.gone) {
         let name = change.object.name_any();
@@ -42,7 +49,11 @@ async fn run(world: &World) -> CaseResult {
             order.push(name);
         }
     }
-    ensure_eq("the order in which pods became Ready", &order, &["web-0", "web-1", "web-2"])
+    ensure_eq(
+        "the order in which pods became Ready",
+        &order,
+        &["web-0", "web-1", "web-2"],
+    )
 }
 
 async fn running(world: &World, name: &str) -> CaseResult {

@@ -22,15 +22,22 @@ async fn run(world: &World) -> CaseResult {
     let mut all = BTreeSet::new();
     for ordinal in 0..REPLICAS {
         let pod = world.api::<Pod>().get(&set.pod(ordinal)).await?;
-        let address = pod.status.and_then(|status| status.pod_ip).unwrap_or_default();
+        let address = pod
+            .status
+            .and_then(|status| status.pod_ip)
+            .unwrap_or_default();
         let name = world.service_name(&format!("{}.nginx-svc", set.pod(ordinal)));
         ensure_eq(
             "the name asked for",
             &name,
             &format!("web-{ordinal}.nginx-svc.default.svc.{}", world.zone()),
         )?;
-        world.resolves_to(&name, Record::A, &BTreeSet::from([address.clone()])).await?;
+        world
+            .resolves_to(&name, Record::A, &BTreeSet::from([address.clone()]))
+            .await?;
         all.insert(address);
     }
-    world.resolves_to(&world.service_name("nginx-svc"), Record::A, &all).await
+    world
+        .resolves_to(&world.service_name("nginx-svc"), Record::A, &all)
+        .await
 }

@@ -12,7 +12,13 @@ async fn run(world: &World) -> CaseResult {
     class(world, "nfs").await?;
     let set = start_set(world, SET_WITH_VOLUMES, false).await?;
     set.ready(REPLICAS).await?;
-    let names: Vec<_> = (0..REPLICAS).map(|ordinal| set.claim_name("www", ordinal)).collect();
-    ensure_eq("the claims", &names, &["www-web-0", "www-web-1", "www-web-2"])?;
+    let names: Vec<_> = (0..REPLICAS)
+        .map(|ordinal| set.claim_name("www", ordinal))
+        .collect();
+    ensure_eq(
+        "the claims",
+        &names,
+        &["www-web-0", "www-web-1", "www-web-2"],
+    )?;
     own_volumes(world, &set, REPLICAS).await.map(drop)
 }

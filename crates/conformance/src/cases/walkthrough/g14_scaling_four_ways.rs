@@ -36,18 +36,38 @@ async fn run(world: &World) -> CaseResult {
     let five = volumes(world, &set, 5).await?;
     apply(world, &set, 2).await?;
     set.ready(2).await?;
-    ensure_eq("the claims' volumes after scaling down", &volumes(world, &set, 5).await?, &five)?;
+    ensure_eq(
+        "the claims' volumes after scaling down",
+        &volumes(world, &set, 5).await?,
+        &five,
+    )?;
     edit(world, &set, 4).await?;
     set.ready(4).await?;
-    ensure_eq("the claims' volumes after scaling up", &volumes(world, &set, 4).await?, &{
-        five.iter().take(4).map(|(claim, volume)| (claim.clone(), volume.clone())).collect()
-    })?;
+    ensure_eq(
+        "the claims' volumes after scaling up",
+        &volumes(world, &set, 4).await?,
+        &{
+            five.iter()
+                .take(4)
+                .map(|(claim, volume)| (claim.clone(), volume.clone()))
+                .collect()
+        },
+    )?;
     patch(world, &set, REPLICAS).await?;
     set.ready(REPLICAS).await?;
-    ensure_eq("the first volumes", &volumes(world, &set, REPLICAS).await?, &first)?;
+    ensure_eq(
+        "the first volumes",
+        &volumes(world, &set, REPLICAS).await?,
+        &first,
+    )?;
 
+    pods.complete()?;
     let expected = ["+3", "+4", "-4", "-3", "-2", "+2", "+3", "-3"];
-    ensure_eq("pods made Ready (+) and removed (-)", &story(&pods.changes()), &expected)
+    ensure_eq(
+        "pods made Ready (+) and removed (-)",
+        &story(&pods.changes()),
+        &expected,
+    )
 }
 
 /// Name of each claim and its volume; each has a directory of its own.
@@ -57,11 +77,15 @@ async fn volumes(
     replicas: i32,
 ) -> CaseResult<BTreeMap<String, String>> {
     let volumes = own_volumes(world, set, replicas).await?;
-    let volumes: BTreeMap<_, _> =
-        volumes.iter().map(|volume| (volume.claim.name_any(), volume.name())).collect();
-    ensure(volumes.len() == usize::try_from(replicas).unwrap_or_default(), "all claims exist", || {
-        format!("{volumes:?}")
-    })?;
+    let volumes: BTreeMap<_, _> = volumes
+        .iter()
+        .map(|volume| (volume.claim.name_any(), volume.name()))
+        .collect();
+    ensure(
+        volumes.len() == usize::try_from(replicas).unwrap_or_default(),
+        "all claims exist",
+        || format!("{volumes:?}"),
+    )?;
     Ok(volumes)
 }
 
@@ -71,7 +95,9 @@ fn story(changes: &[Change<Pod>]) -> Vec<String> {
     let mut story = Vec::new();
     for change in changes {
         let name = change.object.name_any();
-        let Some(ordinal) = name.strip_prefix("web-") else { continue };
+        let Some(ordinal) = name.strip_prefix("web-") else {
+            continue;
+        };
         // The recording begins with the pods that are there.
         let was_up = *up.get(&name).unwrap_or(&matches!(ordinal, "0" | "1" | "2"));
         let is_up = !change.gone && is_ready(&change.object);
@@ -90,7 +116,8 @@ async fn scale(world: &World, set: &Set<'_>, replicas: i32) -> CaseResult {
     set.track_claims(replicas);
     let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
     let api = world.api::<StatefulSet>();
-    api.patch_scale(&set.name, &PatchParams::default(), &patch).await?;
+    api.patch_scale(&set.name, &PatchParams::default(), &patch)
+        .await?;
     Ok(())
 }
 
@@ -99,7 +126,8 @@ async fn apply(world: &World, set: &Set<'_>, replicas: i32) -> CaseResult {
     changed.spec.get_or_insert_default().replicas = Some(replicas);
     let api = world.api::<StatefulSet>();
     let params = PatchParams::apply("claimcheck").force();
-    api.patch(&set.name, &params, &Patch::Apply(&changed)).await?;
+    api.patch(&set.name, &params, &Patch::Apply(&changed))
+        .await?;
     Ok(())
 }
 

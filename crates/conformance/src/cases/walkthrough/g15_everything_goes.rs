@@ -15,17 +15,26 @@ pub(crate) const CASE: Case = Case::step("G15", |world| Box::pin(run(world)));
 async fn run(world: &World) -> CaseResult {
     let class = class(world, "nfs").await?;
     let parameters = class.parameters.unwrap_or_default();
-    let archives = parameters.get("archiveOnDelete").is_none_or(|value| value != "false");
+    let archives = parameters
+        .get("archiveOnDelete")
+        .is_none_or(|value| value != "false");
     let set = start_set(world, SET_WITH_VOLUMES, false).await?;
     set.ready(REPLICAS).await?;
     let volumes = own_volumes(world, &set, REPLICAS).await?;
 
     set.delete_and_wait().await?;
     // Claims outlive their set: they are deleted by hand.
-    let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await?;
+    let claims = world
+        .api::<PersistentVolumeClaim>()
+        .list(&ListParams::default())
+        .await?;
     let mut ours = claims.iter().map(ResourceExt::name_any).collect::<Vec<_>>();
     ours.retain(|name| name.starts_with("www-web-"));
-    ensure_eq("the claims after the set", &ours, &["www-web-0", "www-web-1", "www-web-2"])?;
+    ensure_eq(
+        "the claims after the set",
+        &ours,
+        &["www-web-0", "www-web-1", "www-web-2"],
+    )?;
     for volume in &volumes {
         world.adopt_claim(volume.claim.clone()).delete().await?;
     }
@@ -44,7 +53,11 @@ async fn run(world: &World) -> CaseResult {
         }
     }
     let entries = world.export().list("").await?;
-    let left: Vec<_> =
-        entries.into_iter().filter(|entry| entry.starts_with("default-www-web-")).collect();
-    ensure(left.is_empty(), "no directory of the set is left", || left.join(", "))
+    let left: Vec<_> = entries
+        .into_iter()
+        .filter(|entry| entry.starts_with("default-www-web-"))
+        .collect();
+    ensure(left.is_empty(), "no directory of the set is left", || {
+        left.join(", ")
+    })
 }

@@ -16,6 +16,7 @@ use super::pki::{Identity, Pki};
 use super::{LocalCluster, LocalOptions, apiserver, controller_manager, dns, etcd};
 use super::{first_death, kubeconfig, nodes, scheduler, stop_all, wait};
 use crate::cluster::ClusterError;
+use crate::kind::ClusterKind;
 use crate::manifests;
 use crate::process::{Child, Port, reserve};
 use crate::state::ClusterInfo;
@@ -104,9 +105,9 @@ impl Boot<'_> {
         self.stage("controllers, nodes and DNS", ready.map_ok(|_| ()))
             .await?;
         let info = ClusterInfo {
-            kind: "local".to_owned(),
+            kind: ClusterKind::Local.to_string(),
             kubernetes: self.layout.options.kubernetes.clone(),
-            modes: vec!["cp".to_owned(), "dn".to_owned()],
+            modes: ClusterKind::Local.modes(),
             kubeconfig: admin,
             dns: Some(dns),
             zone: dns::ZONE.to_owned(),
