@@ -320,19 +320,23 @@ async fn what_another_deployment_made_in_the_place_of_an_intent_is_not_undone() 
 }
 
 /// The directory of a retained volume was removed by hand, and the file system gives its number to
-/// the next directory.
+/// the next directory: a parent that others will lie in.
 #[tokio::test(start_paused = true)]
 async fn a_reused_inode_number_does_not_make_a_new_directory_somebody_elses() {
     let world = World::new();
     let mut retain = class("c", &json!({}));
     retain.reclaim_policy = Some("Retain".to_owned());
     world.store.class(retain);
+    let nested = json!({ "pathPattern": "nested/${.PVC.name}" });
+    world.store.class(class("n", &nested));
     world.store.claim(claim("a", "1", "c"));
     let running = world.start();
     saved(&world, "pvc-1").await;
     world.files.remove_and_reuse("ns-a-pvc-1");
-    world.store.claim(claim("b", "2", "c"));
+    world.store.claim(claim("b", "2", "n"));
     saved(&world, "pvc-2").await;
+    world.store.claim(claim("d", "3", "n"));
+    saved(&world, "pvc-3").await;
     running.stop().await.unwrap();
-    assert!(world.files.listing().contains_key("ns-b-pvc-2"));
+    assert!(world.files.listing().contains_key("nested/d"));
 }
