@@ -258,7 +258,9 @@ fn export_info(export: &EmbeddedExport) -> ExportInfo {
         server: Ipv4Addr::LOCALHOST.to_string(),
         path: EXPORT_PATH.to_owned(),
         port: export.port(),
+        mount_port: export.port(),
         directory: export.directory().to_owned(),
+        container: None,
     }
 }
 

@@ -66,6 +66,7 @@ impl Ground {
         let export = ExportView::new(ExportTarget {
             host: state.export.server.clone(),
             port: state.export.port,
+            mount_port: state.export.mount_port,
             path: state.export.path.clone(),
             directory: Some(state.export.directory.clone()),
         });

@@ -14,19 +14,24 @@ pub enum ClusterKind {
     /// Real control-plane processes on this machine, with simulated nodes.
     #[default]
     Local,
+    /// Real nodes in containers, made by kind, with an NFS server in a container beside them.
+    Kind,
 }
 
 /// A kind that is not built.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown kind of cluster `{0}`; allowed is `local`")]
+#[error("unknown kind of cluster `{0}`; allowed are `local`, `kind`")]
 pub struct UnknownKind(pub String);
 
 impl ClusterKind {
-    /// What cases may need of it: `cp` control plane, `dn` DNS.
+    /// What cases may need of it: `cp` control plane, `dn` DNS, `nd` real nodes, `fi` faults, as far
+    /// as containers can be killed and kubelets restarted.
     pub fn modes(self) -> Vec<String> {
-        match self {
-            Self::Local => vec!["cp".to_owned(), "dn".to_owned()],
-        }
+        let modes: &[&str] = match self {
+            Self::Local => &["cp", "dn"],
+            Self::Kind => &["cp", "dn", "nd", "fi"],
+        };
+        modes.iter().map(|&mode| mode.to_owned()).collect()
     }
 }
 
@@ -34,6 +39,7 @@ impl fmt::Display for ClusterKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local => formatter.pad("local"),
+            Self::Kind => formatter.pad("kind"),
         }
     }
 }
@@ -44,6 +50,7 @@ impl FromStr for ClusterKind {
     fn from_str(text: &str) -> Result<Self, UnknownKind> {
         match text {
             "local" => Ok(Self::Local),
+            "kind" => Ok(Self::Kind),
             _ => Err(UnknownKind(text.to_owned())),
         }
     }

@@ -8,6 +8,7 @@
 pub mod artifacts;
 #[cfg(feature = "local")]
 pub mod cluster;
+pub mod docker;
 pub mod kind;
 #[cfg(feature = "local")]
 pub mod manifests;

@@ -4,7 +4,7 @@
 //! written before any process is started, so that a crash at any later moment leaves something that
 //! the next command can recognise and sweep. `state.json` follows once the testbed is up.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -49,11 +49,11 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterInfo {
-    /// Kind of cluster: `local`.
+    /// Kind of cluster: `local` or `kind`.
     pub kind: String,
     /// Version of Kubernetes, such as `v1.36.3`.
     pub kubernetes: String,
-    /// What the cluster can show: `cp` (control plane), `dn` (DNS).
+    /// What the cluster can show: `cp` (control plane), `dn` (DNS), `nd` (real nodes), `fi` (faults).
     pub modes: Vec<String>,
     /// A kubeconfig file with all rights.
     pub kubeconfig: Utf8PathBuf,
@@ -61,6 +61,39 @@ pub struct ClusterInfo {
     pub dns: Option<SocketAddr>,
     /// The DNS zone of the cluster, without a final dot: `cluster.local`.
     pub zone: String,
+    /// Its real nodes; empty where nodes are simulated.
+    #[serde(default)]
+    pub nodes: Vec<NodeInfo>,
+    /// How its nodes mount NFS; `None` where nodes are simulated.
+    #[serde(default)]
+    pub mounts: Option<NfsMounts>,
+}
+
+/// A real node of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeInfo {
+    /// Its name in the cluster.
+    pub name: String,
+    /// Name of its container, as `docker exec` takes it.
+    pub container: String,
+    /// Its address on the cluster's network.
+    pub address: IpAddr,
+    /// Whether it runs the control plane; pods of cases do not go there.
+    pub control_plane: bool,
+    /// The directory of this machine that the node has at the path which the subject's layout names,
+    /// for subjects that keep volumes on the nodes.
+    pub directory: Utf8PathBuf,
+}
+
+/// How nodes mount NFS volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NfsMounts {
+    /// By the kernel's client.
+    Kernel,
+    /// By the client in user space of `crates/nfs-mount`, since the kernel has none.
+    UserSpace,
 }
 
 /// The export of a testbed.
@@ -71,10 +104,15 @@ pub struct ExportInfo {
     pub server: String,
     /// The exported path, as a volume's `nfs.path` has it: `/export`.
     pub path: String,
-    /// The one TCP port of NFS and MOUNT.
+    /// The TCP port of NFS.
     pub port: u16,
+    /// The TCP port of MOUNT (RFC 1813, appendix I); that of NFS for the embedded export.
+    pub mount_port: u16,
     /// The exported directory on this machine.
     pub directory: Utf8PathBuf,
+    /// The server's container, as `docker` takes it; `None` for the embedded export.
+    #[serde(default)]
+    pub container: Option<String>,
 }
 
 /// The subject that a testbed runs.
@@ -138,12 +176,16 @@ pub(crate) mod tests {
                 kubeconfig: directory.join("kubeconfig"),
                 dns: Some(SocketAddr::from(([127, 0, 0, 1], 5353))),
                 zone: "cluster.local".to_owned(),
+                nodes: Vec::new(),
+                mounts: None,
             },
             export: ExportInfo {
                 server: "127.0.0.1".to_owned(),
                 path: "/export".to_owned(),
                 port: 2049,
+                mount_port: 2049,
                 directory: directory.join("export"),
+                container: None,
             },
             subject: SubjectState {
                 file: "reference".into(),

@@ -234,7 +234,9 @@ async fn rights_of_a_subject(cluster: &LocalCluster, options: &LocalOptions) {
         server: "127.0.0.1".to_owned(),
         path: "/export".to_owned(),
         port: 1,
+        mount_port: 1,
         directory: options.directory.join("export"),
+        container: None,
     };
     let running = RunningSubject::start(StartOptions {
         subject: &subject,

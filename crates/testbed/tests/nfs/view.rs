@@ -215,6 +215,7 @@ async fn a_server_that_says_nothing_is_not_waited_for() {
     let view = ExportView::new(ExportTarget {
         host: "localhost".to_owned(),
         port: silent.local_addr().unwrap().port(),
+        mount_port: silent.local_addr().unwrap().port(),
         path: "/export".to_owned(),
         directory: None,
     })

@@ -83,7 +83,9 @@ async fn cluster(home: &Home, name: &str) -> Result<(), Box<dyn Error>> {
             server: String::new(),
             path: String::new(),
             port: 0,
+            mount_port: 0,
             directory: directory.join("export"),
+            container: None,
         },
         subject: SubjectState {
             file: "none".into(),

@@ -61,6 +61,7 @@ fn world(server: &Server, export: &Export, namespace: Option<&str>) -> World {
     let target = ExportTarget {
         host: "127.0.0.1".to_owned(),
         port: export.server.port(),
+        mount_port: export.server.port(),
         path: "/export".to_owned(),
         directory: None,
     };

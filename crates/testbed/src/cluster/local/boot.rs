@@ -111,6 +111,8 @@ impl Boot<'_> {
             kubeconfig: admin,
             dns: Some(dns),
             zone: dns::ZONE.to_owned(),
+            nodes: Vec::new(),
+            mounts: None,
         };
         Ok((info, client))
     }

@@ -152,6 +152,7 @@ impl EmbeddedExport {
         ExportTarget {
             host: self.address.ip().to_string(),
             port: self.port(),
+            mount_port: self.port(),
             path: self.service.export_path.clone(),
             directory: Some(self.directory.clone()),
         }

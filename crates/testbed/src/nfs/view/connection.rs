@@ -121,7 +121,7 @@ async fn mount_unlimited(target: &ExportTarget, user: &User) -> Result<Connectio
         gids: user.groups.clone(),
     });
     let mounted = Nfs3ConnectionBuilder::new(AnyPort, address.ip().to_string(), &target.path)
-        .mount_port(target.port)
+        .mount_port(target.mount_port)
         .nfs3_port(target.port)
         .connect_from_privileged_port(false)
         .credential(credential)

@@ -1,0 +1,175 @@
+//! Docker, by its command: what the `kind` cluster, its images and its NFS server need of it.
+//!
+//! Everything that a testbed makes carries the label [`LABEL`] with the testbed's directory, or a
+//! name derived from it ([`resource_name`]), so that a later command finds what a dead one left.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+
+use camino::Utf8Path;
+use thiserror::Error;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// Label of every container and network of a testbed; its value is the testbed's directory.
+pub const LABEL: &str = "dev.claimcheck.testbed";
+
+/// Characters of an error's text that are shown: the end of it, where the cause is.
+const SHOWN: usize = 2000;
+
+/// Why a call of Docker failed.
+#[derive(Debug, Error)]
+pub enum DockerError {
+    /// There is no such command.
+    #[error("the command `docker` cannot be run; `claimcheck doctor` says what is missing")]
+    Missing(#[source] io::Error),
+    /// It ended with an error.
+    #[error("`docker {call}` failed ({status}): {said}")]
+    Failed {
+        /// Its arguments, shortened.
+        call: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it wrote.
+        said: String,
+    },
+    /// Its output is not what it documents.
+    #[error("`docker {call}` answered something unexpected: {answer}")]
+    Answer {
+        /// Its arguments, shortened.
+        call: String,
+        /// What it wrote.
+        answer: String,
+    },
+}
+
+impl DockerError {
+    /// Whether the container, image or network that was asked for does not exist.
+    pub fn is_missing_object(&self) -> bool {
+        match self {
+            Self::Failed { said, .. } => said.contains("No such") || said.contains("not found"),
+            Self::Missing(_) | Self::Answer { .. } => false,
+        }
+    }
+}
+
+/// A `docker` command for a call of one's own: no input, and killed with its future.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs `docker ARGS` and gives what it wrote to standard output, without surrounding white space.
+///
+/// # Errors
+/// It cannot be run, or it ends with an error.
+pub async fn run(args: &[&str]) -> Result<String, DockerError> {
+    let output = command(args).output().await.map_err(DockerError::Missing)?;
+    judge(args, &output)
+}
+
+/// As [`run`], with `input` on standard input.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with_input(args: &[&str], input: &[u8]) -> Result<String, DockerError> {
+    let mut child = command(args)
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(DockerError::Missing)?;
+    let mut stdin = child.stdin.take().expect("standard input is a pipe");
+    let written = async {
+        // A command that ends before it has read everything says itself why.
+        let _ = stdin.write_all(input).await;
+        drop(stdin);
+    };
+    let ((), output) = tokio::join!(written, child.wait_with_output());
+    judge(args, &output.map_err(DockerError::Missing)?)
+}
+
+/// Runs a command in a running container and gives what it wrote.
+///
+/// # Errors
+/// As [`run`]; also when the command itself fails.
+pub async fn exec(container: &str, args: &[&str]) -> Result<String, DockerError> {
+    let call: Vec<&str> = ["exec", container].iter().chain(args).copied().collect();
+    run(&call).await
+}
+
+/// The name of what a testbed has one of, such as its network: `cc-NAME-DIGITS`, where the digits
+/// stand for its directory, so that testbeds of one name below two state roots do not collide.
+pub fn resource_name(testbed: &str, directory: &Utf8Path) -> String {
+    // FNV-1a: stable between builds, which the standard library's hashers do not promise.
+    let hash = directory
+        .as_str()
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+    format!("cc-{testbed}-{hash:08x}")
+}
+
+fn judge(args: &[&str], output: &std::process::Output) -> Result<String, DockerError> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let text = if output.stderr.is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
+    Err(DockerError::Failed {
+        call: shortened(args),
+        status: output.status,
+        said: end_of(String::from_utf8_lossy(text).trim()).to_owned(),
+    })
+}
+
+/// The arguments as one line that fits into a message.
+fn shortened(args: &[&str]) -> String {
+    let line = args.join(" ").replace('\n', " ");
+    match line.char_indices().nth(160) {
+        Some((at, _)) => format!("{} ...", &line[..at]),
+        None => line,
+    }
+}
+
+/// The last [`SHOWN`] characters of a text.
+fn end_of(text: &str) -> &str {
+    match text.char_indices().rev().nth(SHOWN) {
+        Some((at, _)) => &text[at..],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_directories_apart_and_are_stable() {
+        let here = resource_name("default", Utf8Path::new("/a/clusters/default"));
+        assert_eq!(
+            here,
+            resource_name("default", Utf8Path::new("/a/clusters/default"))
+        );
+        assert_ne!(
+            here,
+            resource_name("default", Utf8Path::new("/b/clusters/default"))
+        );
+        assert!(here.starts_with("cc-default-"), "{here}");
+    }
+
+    #[test]
+    fn long_calls_and_answers_are_shortened_for_messages() {
+        assert_eq!(shortened(&["ps", "-a"]), "ps -a");
+        assert!(shortened(&["x".repeat(500).as_str()]).ends_with(" ..."));
+        assert_eq!(end_of(&"é".repeat(3000)).chars().count(), SHOWN + 1);
+    }
+}
