@@ -5,6 +5,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use testbed::artifacts::Home;
+use testbed::kind::ClusterKind;
 use testbed::state::{State, StateError};
 use tokio::sync::watch;
 
@@ -38,11 +39,12 @@ pub(crate) fn share(state: &State) -> Result<(), Failure> {
 /// one, when it is up; else on one of its own.
 ///
 /// # Errors
-/// The testbed is still starting, belongs to another run, or has another subject.
+/// The testbed is still starting, belongs to another run, is of another kind, or has another subject.
 pub(crate) fn place(
     home: &Home,
     name: Option<&str>,
     subject: &ChosenSubject,
+    kind: ClusterKind,
 ) -> Result<Place, Failure> {
     let own = || match name {
         Some(name) => name.to_owned(),
@@ -51,6 +53,7 @@ pub(crate) fn place(
     };
     match home.load(name.unwrap_or(DEFAULT_NAME)) {
         Ok(state) if state.directory.join(SHARED).exists() => {
+            check_kind(&state, kind)?;
             check_subject(&state, subject)?;
             Ok(Place::Attached(Box::new(state)))
         }
@@ -62,6 +65,20 @@ pub(crate) fn place(
         Ok(_) | Err(StateError::Unknown { .. }) => Ok(Place::Own(own())),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What was asked for decides which cases run; another kind of cluster has others.
+fn check_kind(state: &State, kind: ClusterKind) -> Result<(), Failure> {
+    let (name, up) = (&state.name, &state.cluster.kind);
+    if *up == kind.to_string() {
+        return Ok(());
+    }
+    Err(Failure::wrong(format!(
+        "testbed `{name}` is a cluster of kind `{up}`, not `{kind}`"
+    ))
+    .hint(format!(
+        "use it with `--cluster {up}`, or give this run another `--name`"
+    )))
 }
 
 /// A verdict on another subject than the one asked for would be a lie.

@@ -2,32 +2,27 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::future::{join, select};
 use testbed::artifacts::Home;
-use testbed::cluster::local::{LocalBinaries, LocalCluster, LocalOptions};
-use testbed::cluster::{Cluster as _, ClusterError};
-use testbed::nfs::{EmbeddedExport, ExportOptions};
-use testbed::state::{self, ExportInfo, Owner, State, StateError, Timings};
+use testbed::state::{self, Owner, State, StateError, Timings};
 use testbed::subject::{RunningSubject, StartOptions, Subject};
-use testbed::tools::{ToolSet, versions};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use crate::failure::{Failure, failed_to};
+use self::ground::Ground;
+pub(crate) use self::parts::Parts;
+use crate::failure::Failure;
 
-/// The exported path, as volumes name it.
-const EXPORT_PATH: &str = "/export";
-/// Simulated nodes: enough for a StatefulSet of three to spread.
-const NODES: usize = 3;
+mod ground;
+mod kind;
+mod local;
+mod parts;
+
 /// How long a subject may take to end in order, to give back its Lease for instance.
 const SUBJECT_GRACE: Duration = Duration::from_secs(2);
-/// How long connections of the export may take to end.
-const EXPORT_GRACE: Duration = Duration::from_secs(2);
 
 /// What a testbed is made of.
 #[derive(Debug)]
@@ -40,10 +35,10 @@ pub(crate) struct BedOptions<'a> {
     pub(crate) logs: &'a Utf8Path,
     /// The subject.
     pub(crate) subject: &'a Subject,
-    /// The programs of the cluster.
-    pub(crate) tools: &'a ToolSet,
+    /// The kind of cluster, with its programs and images.
+    pub(crate) parts: &'a Parts,
     /// How long finding them took.
-    pub(crate) tools_ms: u64,
+    pub(crate) parts_ms: u64,
 }
 
 /// A testbed that is up. Dropping it kills its processes; [`Bed::down`] and [`discard`] remove the
@@ -51,8 +46,7 @@ pub(crate) struct BedOptions<'a> {
 pub(crate) struct Bed {
     home: Home,
     state: State,
-    cluster: LocalCluster,
-    export: EmbeddedExport,
+    ground: Ground,
     subject: RunningSubject,
 }
 
@@ -64,47 +58,53 @@ impl Bed {
     /// A part of the testbed does not start.
     pub(crate) async fn up(
         options: &BedOptions<'_>,
-        told: &(dyn Fn(&str) + Sync),
+        told: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Self, Failure> {
         let BedOptions {
             home,
             name,
             logs,
             subject,
-            tools,
-            tools_ms,
+            parts,
+            parts_ms,
         } = *options;
         let directory = home.cluster(name);
         let owner = Owner::this_process().ok_or(StateError::NoProc)?;
         told(&format!(
-            "booting cluster `{name}` (kubernetes {})",
-            versions::KUBERNETES
+            "booting cluster `{name}` ({}, kubernetes {})",
+            parts.kind(),
+            parts.kubernetes()
         ));
         let started = Instant::now();
-        let cluster = Box::pin(boot_cluster(&directory, logs, tools)).await?;
-        let export = start_export(&directory).await?;
+        let ground = match parts {
+            Parts::Local(binaries) => {
+                Box::pin(local::boot(binaries, &directory, logs)).await?
+            }
+            Parts::Kind(parts) => {
+                Box::pin(kind::boot(parts, options, &directory, told)).await?
+            }
+        };
         let boot_ms = millis(started.elapsed());
         told(&format!("cluster up after {}", seconds(boot_ms)));
 
-        let info = export_info(&export);
         let started = Instant::now();
-        let running = start_subject(subject, &cluster, &info, &directory, logs).await?;
+        let running = start_subject(subject, &ground, &directory, logs).await?;
         let deploy_ms = millis(started.elapsed());
 
-        let mut children = cluster.children();
-        children.push(running.record().clone());
+        let mut children = ground.cluster().children();
+        children.extend(running.record().cloned());
         let state = State {
             name: name.to_owned(),
             owner,
             logs: logs.to_owned(),
             case_lock: directory.join("case.lock"),
             directory,
-            cluster: cluster.describe(),
-            export: info,
+            cluster: ground.cluster().describe(),
+            export: ground.export(),
             subject: running.state().clone(),
             children,
             timings: Timings {
-                tools_ms,
+                tools_ms: parts_ms,
                 boot_ms,
                 deploy_ms,
             },
@@ -119,8 +119,7 @@ impl Bed {
         Ok(Self {
             home: home.clone(),
             state,
-            cluster,
-            export,
+            ground,
             subject: running,
         })
     }
@@ -138,14 +137,14 @@ impl Bed {
         told: &(dyn Fn(&str) + Sync),
     ) -> Infallible {
         let cluster = async {
-            let died = self.cluster.failed().await;
-            told(&died.to_string());
-            broken.send_replace(Some(died.to_string()));
+            let cause = self.failed().await;
+            told(&cause);
+            broken.send_replace(Some(cause));
         };
         let subject = async {
-            let status = self.subject.exited().await;
+            let end = self.subject.exited().await;
             told(&format!(
-                "subject `{}` ended by itself ({status}); log {}",
+                "subject `{}` ended by itself ({end}); log {}",
                 self.state.subject.name,
                 self.subject.log()
             ));
@@ -154,27 +153,29 @@ impl Bed {
         pending().await
     }
 
-    /// Ends when a part of the cluster ends, with what did.
+    /// Ends when a part of the testbed ends, with what did.
     pub(crate) async fn failed(&self) -> String {
-        self.cluster.failed().await.to_string()
+        self.ground.failed().await
     }
 
     /// Takes everything down, in order, and removes its directory. Logs stay.
     ///
     /// # Errors
-    /// A process does not end, or the directory cannot be removed.
+    /// A part does not end, or the directory cannot be removed.
     pub(crate) async fn down(self) -> Result<(), Failure> {
         let Self {
             home,
             state,
-            cluster,
-            export,
+            ground,
             subject,
         } = self;
-        subject.stop(SUBJECT_GRACE).await;
-        // Nothing is lost when a client holds its connection: the directory goes anyway.
-        let exported = timeout(EXPORT_GRACE, export.stop());
-        let (_ended, ()) = join(exported, Box::new(cluster).down()).await;
+        // What it has in a cluster that goes anyway goes with it.
+        if subject.record().is_some()
+            && let Err(error) = subject.stop(SUBJECT_GRACE).await
+        {
+            tracing::warn!("the subject is not wholly stopped: {error}");
+        }
+        ground.end().await;
         discard(&home, &state.name).await
     }
 }
@@ -218,67 +219,20 @@ pub(crate) async fn claimed<T>(
     result
 }
 
-async fn boot_cluster(
-    directory: &Utf8Path,
-    logs: &Utf8Path,
-    tools: &ToolSet,
-) -> Result<LocalCluster, Failure> {
-    let options = LocalOptions {
-        directory: directory.to_owned(),
-        logs: logs.to_owned(),
-        binaries: LocalBinaries::from(tools),
-        kubernetes: versions::KUBERNETES.to_owned(),
-        nodes: NODES,
-        guard: None,
-    };
-    LocalCluster::up(&options)
-        .await
-        .map_err(|error| match &error {
-            // They name their log, or the directory of all of them.
-            ClusterError::Died(_) | ClusterError::Slow { .. } => Failure::testbed(error),
-            _ => Failure::testbed(error).hint(format!("logs are in {logs}")),
-        })
-}
-
-async fn start_export(directory: &Utf8Path) -> Result<EmbeddedExport, Failure> {
-    let directory = directory.join("export");
-    fs_err::create_dir(&directory).map_err(Failure::testbed)?;
-    let options = ExportOptions {
-        directory,
-        export_path: EXPORT_PATH.to_owned(),
-        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        root_squash: false,
-    };
-    let started = EmbeddedExport::start(options).await;
-    started.map_err(|error| Failure::testbed(failed_to(&error)))
-}
-
-fn export_info(export: &EmbeddedExport) -> ExportInfo {
-    ExportInfo {
-        server: Ipv4Addr::LOCALHOST.to_string(),
-        path: EXPORT_PATH.to_owned(),
-        port: export.port(),
-        mount_port: export.port(),
-        directory: export.directory().to_owned(),
-        container: None,
-    }
-}
-
 async fn start_subject(
     subject: &Subject,
-    cluster: &LocalCluster,
-    export: &ExportInfo,
+    ground: &Ground,
     directory: &Utf8Path,
     logs: &Utf8Path,
 ) -> Result<RunningSubject, Failure> {
-    let claimcheck = this_program()?;
     let options = StartOptions {
         subject,
-        cluster,
-        export,
+        client: ground.client(),
+        kubeconfig: &ground.cluster().describe().kubeconfig,
+        export: &ground.export(),
         directory,
         logs,
-        claimcheck: &claimcheck,
+        claimcheck: &this_program()?,
         guard: None,
     };
     RunningSubject::start(options)

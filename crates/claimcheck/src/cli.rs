@@ -9,12 +9,13 @@ use tracing_subscriber::EnvFilter;
 
 use self::arguments::LogFlags;
 use crate::exit::{self, Ended};
-use crate::failure::Failure;
+use crate::failure::{Failure, tool_failure};
 use crate::printer::Printer;
 use crate::signals::Interrupts;
 
 pub(crate) mod arguments;
 mod completions;
+pub mod doctor;
 mod down;
 mod explain;
 mod list;
@@ -56,8 +57,10 @@ enum Command {
     Down(down::Args),
     /// Show the testbeds that are up
     Status(status::Args),
-    /// List the control plane's binaries, or get those that are missing
+    /// List the binaries of clusters, or get those that are missing
     Tools(ToolsCommand),
+    /// Say what this machine can run, what is missing, and what mends it
+    Doctor(doctor::Args),
     /// Run the reference provisioner, with the flags of `nfs-provisioner`
     Provisioner(Box<::provisioner::cli::ProvisionerArgs>),
     /// Test the suite itself: each faulty variant of the reference must be caught by its case
@@ -77,8 +80,19 @@ struct ToolsCommand {
     log: LogFlags,
 }
 
+/// First argument that makes this program the mount program of nodes whose kernel has no NFS. The
+/// rest is what mount(8) hands to its helpers, which is no command line of ours.
+const NFS_MOUNT: &str = "nfs-mount";
+
 /// The whole of the binary: parse, run, exit code.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == NFS_MOUNT).is_some() {
+        let program = nfs_mount::Program {
+            leading_arguments: vec![NFS_MOUNT.into()],
+        };
+        return nfs_mount::run(&program, arguments);
+    }
     ExitCode::from(match Cli::try_parse_from(normalised(std::env::args_os())) {
         Ok(cli) => exit::code(start(cli.command)),
         // Help and version are no mistakes and come this way as well.
@@ -141,6 +155,7 @@ impl Command {
                 sweep::quietly(printer);
                 list_tools(args, printer).await
             }
+            Self::Doctor(args) => doctor::run(args, printer).await,
             Self::Provisioner(args) => Ok(provisioner::run(*args).await),
             Self::Mutants(args) => Box::pin(mutants::run(*args, printer)).await,
             Self::Completions(args) => {
@@ -160,6 +175,7 @@ impl Command {
             Self::Down(args) => Some(&args.log),
             Self::Status(args) => Some(&args.log),
             Self::Tools(args) => Some(&args.log),
+            Self::Doctor(args) => Some(&args.log),
             Self::Mutants(args) => Some(&args.log),
             Self::Provisioner(_) | Self::Completions(_) | Self::Supervise(_) => None,
         }
@@ -218,7 +234,7 @@ async fn list_tools(args: tools::ToolsArgs, printer: &Printer) -> Result<Ended, 
     printer.data(&String::from_utf8_lossy(&text))?;
     match result.map_err(anyhow::Error::downcast::<ToolError>) {
         Ok(()) => Ok(Ended::Done),
-        Err(Ok(error)) => Err(run::tool_failure(error)),
+        Err(Ok(error)) => Err(tool_failure(error)),
         Err(Err(error)) => Err(Failure::testbed(error)),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use testbed::state::StateError;
+use testbed::tools::ToolError;
 
 use crate::exit::Cause;
 use crate::printer::Paint;
@@ -95,6 +96,25 @@ pub(crate) fn from_texts(texts: Vec<String>) -> anyhow::Error {
     let mut texts = texts.into_iter().rev();
     let innermost = anyhow::Error::msg(texts.next().unwrap_or_default());
     texts.fold(innermost, anyhow::Error::context)
+}
+
+/// A path or variable of no use is the caller's mistake; the rest is the testbed's.
+#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
+pub(crate) fn tool_failure(error: ToolError) -> Failure {
+    let given = match error {
+        ToolError::Given { .. } | ToolError::NoCache | ToolError::Variable { .. } => true,
+        ToolError::Platform { .. }
+        | ToolError::WrongChecksum { .. }
+        | ToolError::Unavailable { .. }
+        | ToolError::Client(_)
+        | ToolError::Cache { .. } => false,
+    };
+    let error = failed_to(&error);
+    if given {
+        Failure::usage(error)
+    } else {
+        Failure::testbed(error)
+    }
 }
 
 impl From<StateError> for Failure {

@@ -11,6 +11,9 @@
 //! | `--parallel` | `CLAIMCHECK_PARALLEL` | `parallel` | 8 |
 //! | `--report-dir` | `CLAIMCHECK_REPORT_DIR` | `report-dir` | `claimcheck-report` |
 //! | `--keep` | `CLAIMCHECK_KEEP` | `keep` | `never` |
+//! | `--workers` | `CLAIMCHECK_WORKERS` | `workers` | 2, on `kind` |
+//! | `--kubernetes` | `CLAIMCHECK_KUBERNETES` | `kubernetes` | that of this program, on `kind` |
+//! | `--node-image` | `CLAIMCHECK_NODE_IMAGE` | `node-image` | local, pulled, built, on `kind` |
 //! | `--tool NAME=PATH` | `CLAIMCHECK_TOOL_<NAME>` | `[tools]` `NAME` | cache, download, build |
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,9 +33,11 @@ use crate::cli::arguments::{SelectionFlags, SubjectFlags};
 use crate::cli::tools::ToolSources;
 use crate::failure::{Failure, failed_to};
 
+mod cluster;
 mod file;
 mod layers;
 
+pub(crate) use cluster::{ClusterChoice, KindChoice, choice as cluster_choice};
 pub(crate) use layers::Layers as OptionLayers;
 
 /// The name of the testbed that `up` makes and `run` looks for, unless another is given.
@@ -63,9 +68,9 @@ pub(crate) fn subject(
     flags: SubjectFlags,
 ) -> Result<(ChosenSubject, ClusterKind), Failure> {
     let SubjectFlags { subject, cluster } = flags;
-    let kind = cluster_kind(&layers.one("cluster", cluster, "local"))?;
+    let kind = cluster::kind(layers, cluster)?;
     let given = layers.one("subject", subject, BUILTIN[0]).text;
-    let file = Subject::open(&given).map_err(Failure::usage)?;
+    let file = Subject::open(kind.subject(&given)).map_err(Failure::usage)?;
     let declared = Declared::declared_by(&file).map_err(|error| undeclarable(&given, &error))?;
     Ok((
         ChosenSubject {
@@ -87,23 +92,6 @@ fn undeclarable(given: &str, error: &DeclarationError) -> Failure {
         DeclarationError::Limit { source, .. } => {
             let names: Vec<_> = Limit::ALL.iter().map(|(_, name, ..)| *name).collect();
             suggested(failure, &source.name, &names)
-        }
-    }
-}
-
-fn cluster_kind(given: &Given) -> Result<ClusterKind, Failure> {
-    match given.text.as_str() {
-        "local" => Ok(ClusterKind::Local),
-        planned @ ("kind" | "existing") => Err(Failure::wrong(format!(
-            "{}: clusters of kind `{planned}` are not built yet; allowed is `local`",
-            given.origin
-        ))),
-        other => {
-            let failure = Failure::wrong(format!(
-                "{}: unknown kind of cluster `{other}`; allowed is `local`",
-                given.origin
-            ));
-            Err(suggested(failure, other, &["local"]))
         }
     }
 }
@@ -369,22 +357,5 @@ mod tests {
             failure.hint.as_deref(),
             Some("did you mean `claimref-uid`?")
         );
-    }
-
-    #[test]
-    fn only_local_clusters_are_built() {
-        let none = layers(&[], "");
-        let refused = |kind: &str| {
-            let flags = SubjectFlags {
-                cluster: Some(kind.to_owned()),
-                ..SubjectFlags::default()
-            };
-            subject(&none, flags).unwrap_err().error.to_string()
-        };
-        assert_eq!(
-            refused("kind"),
-            "`--cluster`: clusters of kind `kind` are not built yet; allowed is `local`"
-        );
-        assert!(refused("locl").contains("unknown kind of cluster `locl`"));
     }
 }

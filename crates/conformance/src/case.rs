@@ -17,6 +17,23 @@ pub enum Serial {
     Exclusive,
 }
 
+/// What a case needs of a testbed beyond its row's mode. It is known before anything is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Real nodes mount by the kernel's NFS client: the one in user space has no locks across
+    /// mounts, and no extended attributes.
+    KernelNfs,
+}
+
+impl Need {
+    /// What a testbed without it lacks, as a skip reason has it.
+    pub fn lacking(self) -> &'static str {
+        match self {
+            Self::KernelNfs => "kernel NFS client (locks across mounts)",
+        }
+    }
+}
+
 /// The body of a case.
 pub type Body = for<'w> fn(&'w World) -> BoxFuture<'w, CaseResult>;
 
@@ -29,6 +46,8 @@ pub struct Case {
     pub serial: Serial,
     /// The namespace it works in; `None` gives it one of its own.
     pub namespace: Option<&'static str>,
+    /// What it needs of the testbed beyond its row's mode.
+    pub need: Option<Need>,
     /// Does it.
     pub body: Body,
 }
@@ -40,6 +59,7 @@ impl Case {
             id,
             serial: Serial::No,
             namespace: None,
+            need: None,
             body,
         }
     }
@@ -50,6 +70,7 @@ impl Case {
             id,
             serial: Serial::Exclusive,
             namespace: None,
+            need: None,
             body,
         }
     }
@@ -60,6 +81,7 @@ impl Case {
             id,
             serial: Serial::Group("walkthrough"),
             namespace: Some("default"),
+            need: None,
             body,
         }
     }
@@ -68,6 +90,13 @@ impl Case {
     #[must_use]
     pub(crate) const fn alone(mut self) -> Self {
         self.serial = Serial::Exclusive;
+        self
+    }
+
+    /// The same case, on testbeds that have what it needs.
+    #[must_use]
+    pub(crate) const fn needs(mut self, need: Need) -> Self {
+        self.need = Some(need);
         self
     }
 

@@ -7,11 +7,14 @@ mod binding;
 mod default_class;
 mod dns;
 mod events;
+mod faults;
 mod first_consumer;
 mod modes;
 mod naming;
 mod parameters;
+mod pod_scripts;
 mod reclaim;
+mod security;
 mod statefulset;
 mod walkthrough;
 
@@ -25,6 +28,8 @@ const GROUPS: &[&[Case]] = &[
     first_consumer::CASES,
     modes::CASES,
     events::CASES,
+    faults::CASES,
+    security::CASES,
     statefulset::CASES,
     dns::CASES,
     walkthrough::CASES,

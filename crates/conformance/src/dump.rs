@@ -75,7 +75,7 @@ async fn events(world: &World) -> String {
 /// The names at the export's root, and everything below those that bear the case's name: the rest
 /// changes under the hands of other cases, and may be large.
 async fn export(world: &World) -> String {
-    let entries = match world.export().list("").await {
+    let entries = match world.entries().await {
         Ok(entries) => entries,
         Err(error) => return format!("cannot be listed: {}\n", in_full(&error)),
     };

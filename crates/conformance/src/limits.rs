@@ -17,6 +17,9 @@ pub enum Limit {
     Event,
     /// Until the control plane has done its own part: phases, pods, protection finalizers.
     ControlPlane,
+    /// From a pod's creation to its readiness, and from its deletion to its end, on real nodes: with
+    /// its image, sandbox and mounts.
+    Pod,
     /// The controller-manager's periodic sync assigns a default class made later (KEP-3333).
     RetroactiveDefault,
     /// From a pod's readiness to its DNS record.
@@ -54,6 +57,12 @@ impl Limit {
             "control-plane",
             Duration::from_secs(45),
             "tolerance for parts that are not the subject",
+        ),
+        (
+            Self::Pod,
+            "pod",
+            Duration::from_mins(1),
+            "tolerance; a loaded machine starts a real pod in some seconds, after its volume's limit",
         ),
         (
             Self::RetroactiveDefault,

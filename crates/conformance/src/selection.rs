@@ -1,6 +1,8 @@
 //! Which cases run and which are skipped, and why: decided before anything is started.
 
-use crate::case::Case;
+use testbed::machine;
+
+use crate::case::{Case, Need};
 use crate::cases;
 use crate::catalogue::{self, Needs, Profile, Row};
 use crate::outcome::SkipReason;
@@ -74,10 +76,35 @@ fn distance(id: &str, given: &str) -> u32 {
 
 /// Every row of the catalogue, with what becomes of it in a run on a testbed that offers `modes`.
 pub fn plan(selection: &Selection, subject: &Subject, modes: &[String]) -> Vec<Planned> {
+    let offer = Offer {
+        modes,
+        // Nodes in containers share this machine's kernel.
+        kernel_nfs: machine::kernel_has_nfs(),
+    };
+    plan_on(selection, subject, offer)
+}
+
+/// What a testbed offers.
+#[derive(Clone, Copy, Debug)]
+struct Offer<'o> {
+    modes: &'o [String],
+    /// Whether real nodes, where there are any, mount NFS by the kernel's client.
+    kernel_nfs: bool,
+}
+
+impl Offer<'_> {
+    fn has(self, need: Need) -> bool {
+        match need {
+            Need::KernelNfs => self.kernel_nfs,
+        }
+    }
+}
+
+fn plan_on(selection: &Selection, subject: &Subject, offer: Offer<'_>) -> Vec<Planned> {
     catalogue::rows()
         .map(|row| Planned {
             row,
-            decision: decide(row, selection, subject, modes),
+            decision: decide(row, selection, subject, offer),
         })
         .collect()
 }
@@ -86,7 +113,7 @@ fn decide(
     row: &'static Row,
     selection: &Selection,
     subject: &Subject,
-    modes: &[String],
+    offer: Offer<'_>,
 ) -> Result<&'static Case, SkipReason> {
     let asked = (selection.only.is_empty() || selection.only.contains(&row.id))
         && (selection.profiles.is_empty() || selection.profiles.contains(&row.profile))
@@ -113,10 +140,18 @@ fn decide(
     let Some(case) = cases::case(row.id) else {
         return Err(SkipReason::NotImplemented);
     };
-    if !row.mode.met_by(modes) {
+    if !row.mode.met_by(offer.modes) {
         return Err(SkipReason::MissingMode(row.mode.to_string()));
     }
-    Ok(case)
+    equipped(case, offer)
+}
+
+/// The case, on a testbed that has what it needs beyond its row's mode.
+fn equipped(case: &'static Case, offer: Offer<'_>) -> Result<&'static Case, SkipReason> {
+    match case.need {
+        Some(need) if !offer.has(need) => Err(SkipReason::TestbedLacks(need.lacking().to_owned())),
+        _ => Ok(case),
+    }
 }
 
 #[cfg(test)]
@@ -134,13 +169,17 @@ mod tests {
             profiles: vec![Profile::Core, Profile::Subdir],
             features: features.to_vec(),
             class: ClassTemplate::default(),
+            layout: testbed::subject::Layout::Nfs,
             limits: Limits::default(),
         }
     }
 
     fn reason(id: &str, selection: &Selection, features: &[Feature]) -> Option<String> {
-        let modes = ["cp".to_owned()];
-        plan(selection, &subject(features), &modes)
+        let offer = Offer {
+            modes: &["cp".to_owned()],
+            kernel_nfs: true,
+        };
+        plan_on(selection, &subject(features), offer)
             .into_iter()
             .find(|planned| planned.row.id == id)
             .and_then(|planned| planned.decision.err())
@@ -178,6 +217,23 @@ mod tests {
         };
         assert_eq!(reason("B01", &only, &[]).unwrap(), "excluded");
         assert_eq!(reason("B02", &only, &[]), None);
+    }
+
+    #[test]
+    fn what_the_testbed_lacks_is_known_before_it_is_started() {
+        const PLAIN: Case = Case::new("B01", |_| Box::pin(async { Ok(()) }));
+        const LOCKING: Case = PLAIN.needs(Need::KernelNfs);
+        let reason = |case, kernel_nfs| {
+            let modes = &[];
+            let decision = equipped(case, Offer { modes, kernel_nfs });
+            decision.err().map(|reason| reason.to_string())
+        };
+        assert_eq!(
+            reason(&LOCKING, false).unwrap(),
+            "testbed-lacks: kernel NFS client (locks across mounts)"
+        );
+        assert_eq!(reason(&LOCKING, true), None);
+        assert_eq!(reason(&PLAIN, false), None);
     }
 
     #[test]

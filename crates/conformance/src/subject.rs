@@ -1,6 +1,6 @@
 //! The subject as cases see it: what it declares, and the class its claims use.
 
-use testbed::subject::Subject as SubjectFile;
+use testbed::subject::{Layout, PatternSyntax, Subject as SubjectFile, VolumeBindingMode};
 
 use crate::catalogue::{Feature, Profile, UnknownName};
 use crate::limits::{Limits, UnknownLimit};
@@ -20,6 +20,8 @@ pub struct Subject {
     pub features: Vec<Feature>,
     /// The class its claims use; cases vary it.
     pub class: ClassTemplate,
+    /// Where its volumes lie.
+    pub layout: Layout,
     /// How long to wait.
     pub limits: Limits,
 }
@@ -31,6 +33,10 @@ pub struct ClassTemplate {
     pub parameters: std::collections::BTreeMap<String, String>,
     /// `mountOptions`.
     pub mount_options: Vec<String>,
+    /// `volumeBindingMode`.
+    pub binding_mode: VolumeBindingMode,
+    /// How `pathPattern` is written.
+    pub pattern_syntax: PatternSyntax,
 }
 
 /// A subject file that names what does not exist.
@@ -105,7 +111,10 @@ impl Subject {
             class: ClassTemplate {
                 parameters: file.class.parameters.clone(),
                 mount_options: file.class.mount_options.clone(),
+                binding_mode: file.class.volume_binding_mode,
+                pattern_syntax: file.class.pattern_syntax,
             },
+            layout: file.layout.clone(),
             limits,
         })
     }

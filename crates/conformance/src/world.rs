@@ -19,11 +19,19 @@ use crate::trouble::CaseResult;
 pub mod claim;
 pub mod class;
 pub mod cleanup;
+mod consumer;
+pub mod data;
 pub mod default_class;
 pub mod dns;
 pub mod events;
+pub mod exec;
 pub mod export;
+pub mod holds;
+pub mod layout;
 pub mod manifests;
+pub mod nodes;
+pub mod pods;
+mod pattern;
 pub mod volume;
 pub mod workload;
 
@@ -62,6 +70,7 @@ pub struct World {
     pub(crate) tracker: Tracker,
     /// What was in the namespace before, where it is not the case's own.
     pub(crate) baseline: OnceLock<cleanup::Baseline>,
+    server_killed: nodes::Killed,
     started: Instant,
     timeline: Mutex<Vec<Mark>>,
     samples: Mutex<Vec<(&'static str, Duration)>>,
@@ -86,6 +95,7 @@ impl World {
             tag,
             tracker: Tracker::default(),
             baseline: OnceLock::new(),
+            server_killed: nodes::Killed::default(),
             started: Instant::now(),
             timeline: Mutex::default(),
             samples: Mutex::default(),

@@ -43,9 +43,10 @@ fn variable(name: &str, default: &str) -> String {
 
 /// A trial for each row, without a look at any cluster.
 fn trials() -> Result<Vec<Trial>, Box<dyn std::error::Error>> {
-    let file = testbed::subject::Subject::open(&variable("CLAIMCHECK_SUBJECT", "reference"))?;
-    let subject = Subject::declared_by(&file)?;
     let cluster: testbed::kind::ClusterKind = variable("CLAIMCHECK_CLUSTER", "local").parse()?;
+    let given = variable("CLAIMCHECK_SUBJECT", "reference");
+    let file = testbed::subject::Subject::open(cluster.subject(&given))?;
+    let subject = Subject::declared_by(&file)?;
     let planned = plan(&Selection::default(), &subject, &cluster.modes());
     Ok(planned
         .into_iter()

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::app;
+use crate::backend::direct::Version;
 use crate::config::{
     BackendChoice, Config, ConfigError, DirectoryAttributes, ExportPath, LeaseTimes, Limits,
     ProvisionerName, Target, UnknownParameters, Workers, parse_bool, parse_duration, parse_mode,
@@ -56,6 +57,29 @@ pub enum BackendName {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum NfsVersionName {
+    /// NFSv3
+    #[value(name = "3")]
+    V3,
+    /// NFSv4.1
+    #[value(name = "4.1")]
+    V41,
+    /// NFSv4.2
+    #[value(name = "4.2")]
+    V42,
+}
+
+impl From<NfsVersionName> for Version {
+    fn from(name: NfsVersionName) -> Self {
+        match name {
+            NfsVersionName::V3 => Self::V3,
+            NfsVersionName::V41 => Self::V41,
+            NfsVersionName::V42 => Self::V42,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum UnknownParametersName {
     /// Refuse the claim
     Refuse,
@@ -78,9 +102,16 @@ pub struct RunArgs {
     /// How the export is reached
     #[arg(long, env = "CLAIMCHECK_BACKEND", value_enum, default_value_t = BackendName::Mount)]
     backend: BackendName,
-    /// NFS and MOUNT port for the direct backend; without it the port mapper is asked
+    /// Protocol version of the direct backend; the server is not talked down to another one
+    #[arg(long, env = "CLAIMCHECK_NFS_VERSION", value_enum, default_value_t = NfsVersionName::V3)]
+    nfs_version: NfsVersionName,
+    /// NFS port for the direct backend; without it the port mapper is asked, or 2049 taken for
+    /// version 4
     #[arg(long, env = "CLAIMCHECK_NFS_PORT")]
     nfs_port: Option<u16>,
+    /// MOUNT port for the direct backend with version 3; without it the port mapper is asked
+    #[arg(long, env = "CLAIMCHECK_MOUNT_PORT")]
+    mount_port: Option<u16>,
     /// Where the export is mounted, for the mount backend
     #[arg(
         long,
@@ -250,7 +281,9 @@ impl RunArgs {
                 }
             }
             BackendName::Direct => BackendChoice::Direct {
-                port: self.nfs_port,
+                version: self.nfs_version.into(),
+                nfs_port: self.nfs_port,
+                mount_port: self.mount_port,
             },
         };
         // Empty means unset, as in nfs-subdir.

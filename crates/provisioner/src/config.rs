@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
+use crate::backend::direct::Version;
 use crate::path::{Component, RelativePath};
 
 /// The longest export path plus directory a mount request can carry, in bytes (RFC 1813 `MNTPATHLEN`).
@@ -242,8 +243,12 @@ pub enum BackendChoice {
     },
     /// NFS calls in the process.
     Direct {
-        /// NFS and MOUNT port; `None`: ask the port mapper.
-        port: Option<u16>,
+        /// The protocol version.
+        version: Version,
+        /// TCP port of NFS; `None`: ask the port mapper, or 2049 with version 4.
+        nfs_port: Option<u16>,
+        /// TCP port of MOUNT (RFC 1813, appendix I), version 3 only; `None`: ask the port mapper.
+        mount_port: Option<u16>,
     },
 }
 

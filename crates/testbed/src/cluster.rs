@@ -4,10 +4,14 @@ use async_trait::async_trait;
 
 use crate::state::{ChildRecord, ClusterInfo};
 
+#[cfg(feature = "kind")]
+mod access;
 mod error;
+#[cfg(feature = "kind")]
+pub mod kind;
 pub mod local;
 
-pub use error::{ClusterError, Died};
+pub use error::{ClusterError, Died, Part};
 
 /// A cluster that is up.
 #[async_trait]

@@ -35,6 +35,17 @@ impl ClusterKind {
     }
 }
 
+impl ClusterKind {
+    /// The subject that is meant by `given` here: `reference` runs as a process beside a `local`
+    /// cluster, and in the cluster, by the walkthrough's own manifests, on `kind`.
+    pub fn subject(self, given: &str) -> &str {
+        match (self, given) {
+            (Self::Kind, "reference") => "reference-incluster",
+            (Self::Local | Self::Kind, given) => given,
+        }
+    }
+}
+
 impl fmt::Display for ClusterKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,8 +9,12 @@ pub mod artifacts;
 #[cfg(feature = "local")]
 pub mod cluster;
 pub mod docker;
-pub mod kind;
 #[cfg(feature = "local")]
+pub mod doctor;
+#[cfg(feature = "kind")]
+pub mod images;
+pub mod kind;
+pub mod machine;
 pub mod manifests;
 pub mod nfs;
 #[cfg(feature = "local")]

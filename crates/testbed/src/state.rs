@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub use owner::Owner;
 pub use store::StateError;
 #[cfg(feature = "local")]
+pub use sweep::containers::mark_docker;
+#[cfg(feature = "kind")]
+pub(crate) use sweep::containers::{remove_containers, remove_nodes};
+#[cfg(feature = "local")]
 pub use sweep::{MARK, Swept, end, marked, remove_directory, sweep_dead};
 
 mod owner;

@@ -240,7 +240,8 @@ async fn rights_of_a_subject(cluster: &LocalCluster, options: &LocalOptions) {
     };
     let running = RunningSubject::start(StartOptions {
         subject: &subject,
-        cluster,
+        client: cluster.client(),
+        kubeconfig: &cluster.describe().kubeconfig,
         export: &export,
         directory: &options.directory,
         logs: &options.logs,
@@ -249,8 +250,9 @@ async fn rights_of_a_subject(cluster: &LocalCluster, options: &LocalOptions) {
     })
     .await
     .unwrap();
-    assert_eq!(running.state().pid, Some(running.record().pid));
-    assert!(running.record().is_alive());
+    let record = running.record().unwrap().clone();
+    assert_eq!(running.state().pid, Some(record.pid));
+    assert!(record.is_alive());
 
     let client = client_of(&options.directory.join("subject.kubeconfig")).await;
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
@@ -265,7 +267,7 @@ async fn rights_of_a_subject(cluster: &LocalCluster, options: &LocalOptions) {
     let refused = secrets.list(&ListParams::default()).await.unwrap_err();
     assert!(is_forbidden(&refused), "{refused}");
 
-    let pid = Pid::from_raw(i32::try_from(running.record().pid).unwrap());
+    let pid = Pid::from_raw(i32::try_from(record.pid).unwrap());
     kill(pid, Signal::SIGKILL).unwrap();
     timeout(LIMIT, running.exited()).await.unwrap();
 }

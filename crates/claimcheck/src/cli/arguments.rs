@@ -10,9 +10,23 @@ pub(crate) struct SubjectFlags {
     /// (unless given), `reference-mount` or `idle`
     #[arg(long, value_name = "FILE|NAME")]
     pub(crate) subject: Option<String>,
-    /// The kind of cluster: `local`
+    /// The kind of cluster: `local` (unless given) or `kind`
     #[arg(long, value_name = "KIND")]
     pub(crate) cluster: Option<String>,
+}
+
+/// What a cluster of kind `kind` is made of.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ClusterFlags {
+    /// Nodes beside the control plane, 2 unless given; with `--cluster kind`
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<String>,
+    /// The version of Kubernetes, that of this program unless given; with `--cluster kind`
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kubernetes: Option<String>,
+    /// The image of the nodes; without it the official one is pulled, and else one is built
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) node_image: Option<String>,
 }
 
 /// Which cases.

@@ -15,19 +15,18 @@ use conformance::selection::{Selection, plan};
 use conformance::subject::Subject as Declared;
 use conformance::world::Ground;
 use testbed::artifacts::{Home, fresh_logs};
-use testbed::subject::Subject;
-use testbed::tools::{ToolSet, Tools};
+use testbed::kind::ClusterKind;
+use testbed::subject::{Start, Subject};
 use tokio::sync::{mpsc, watch};
 
 use super::arguments::LogFlags;
-use super::run::tool_failure;
 use super::sweep;
-use super::tools::{ToolProgress, ToolSources};
-use crate::bed::{self, Bed, BedOptions};
+use super::tools::ToolSources;
+use crate::bed::{self, Bed, BedOptions, Parts};
 use crate::exit::{Cause, Ended};
 use crate::failure::Failure;
 use crate::kill::{self, Matrix, Verdict};
-use crate::options::{self, OptionLayers, suggested};
+use crate::options::{self, ClusterChoice, OptionLayers, suggested};
 use crate::printer::Printer;
 use crate::report_files::write_at_once;
 use crate::signals::Interrupts;
@@ -120,17 +119,20 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
     sweep::dead(&home, printer)?;
     let layers = OptionLayers::read()?;
     let options = options::tools(&layers, args.tools)?;
+    let subject = Subject::open(&args.subject).map_err(Failure::usage)?;
+    subject
+        .runs_on(ClusterKind::Local)
+        .map_err(Failure::usage)?;
     let interrupts = Interrupts::listen()?;
-    let progress = ToolProgress::stderr();
-    let tools = tokio::select! {
-        found = Tools::resolve(&options, &progress) => found.map_err(tool_failure)?,
+    let told = |text: &str| printer.note(text);
+    let parts = tokio::select! {
+        found = Parts::find(&ClusterChoice::Local, &subject, &options, &told) => found?,
         () = interrupts.first.cancelled() => return Err(Failure::interrupted()),
     };
     let report = options::absolute(&args.report_dir)?;
-    let subject = Subject::open(&args.subject).map_err(Failure::usage)?;
     let hunt = Hunt {
         home,
-        tools,
+        parts,
         report,
         subject,
         all_cases: args.all_cases,
@@ -158,7 +160,7 @@ fn named(name: &str) -> Result<&'static Mutant, Failure> {
 /// Mutants under trial.
 struct Hunt<'a> {
     home: Home,
-    tools: ToolSet,
+    parts: Parts,
     report: Utf8PathBuf,
     subject: Subject,
     all_cases: bool,
@@ -251,8 +253,8 @@ impl Hunt<'_> {
             name: &name,
             logs: &logs,
             subject,
-            tools: &self.tools,
-            tools_ms: 0,
+            parts: &self.parts,
+            parts_ms: 0,
         };
         let stop = self.interrupts.first.cancelled();
         let quiet = |_: &str| {};
@@ -306,15 +308,17 @@ impl Hunt<'_> {
         let mut subject = self.subject.clone();
         subject.name = format!("{}, mutant {}", subject.name, mutant.name);
         subject.limits = kill::limits();
-        let mut command = Vec::new();
-        for word in &subject.process.command {
-            if word == "provisioner" {
-                command.extend(["mutants", "serve", mutant.name].map(str::to_owned));
-            } else {
-                command.push(word.clone());
+        if let Start::Process(start) = &mut subject.start {
+            let mut command = Vec::new();
+            for word in std::mem::take(&mut start.command) {
+                if word == "provisioner" {
+                    command.extend(["mutants", "serve", mutant.name].map(str::to_owned));
+                } else {
+                    command.push(word);
+                }
             }
+            start.command = command;
         }
-        subject.process.command = command;
         subject
     }
 }

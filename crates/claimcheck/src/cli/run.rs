@@ -11,20 +11,19 @@ use conformance::suite;
 use conformance::world::Ground;
 use jiff::Timestamp;
 use testbed::artifacts::{Home, fresh_logs};
-use testbed::kind::ClusterKind;
 use testbed::state::State;
-use testbed::tools::{ToolError, ToolOptions, ToolSet, Tools};
+use testbed::tools::ToolOptions;
 use tokio::sync::{mpsc, watch};
 
-use super::arguments::{LogFlags, SelectionFlags, SubjectFlags};
+use super::arguments::{ClusterFlags, LogFlags, SelectionFlags, SubjectFlags};
 use super::sweep;
-use super::tools::{ToolProgress, ToolSources};
+use super::tools::ToolSources;
 use crate::attach::{self, Place};
-use crate::bed::{self, Bed, BedOptions, millis};
+use crate::bed::{self, Bed, BedOptions, Parts, millis};
 use crate::exit::Ended;
-use crate::failure::{Failure, failed_to};
+use crate::failure::Failure;
 use crate::live::Live;
-use crate::options::{self, ChosenSubject, OptionLayers, RunSettings};
+use crate::options::{self, ChosenSubject, ClusterChoice, OptionLayers, RunSettings};
 use crate::printer::Printer;
 use crate::report_files::ReportFiles;
 use crate::signals::Interrupts;
@@ -35,6 +34,8 @@ use crate::summary::{self, Facts};
 pub(crate) struct Args {
     #[command(flatten)]
     subject: SubjectFlags,
+    #[command(flatten)]
+    cluster: ClusterFlags,
     #[command(flatten)]
     selection: SelectionFlags,
     /// The testbed: attach to it when it is up, else boot one of this name
@@ -58,7 +59,7 @@ pub(crate) struct Args {
 /// A run, resolved: nothing in it can be a mistake of the caller any more.
 struct Order {
     subject: ChosenSubject,
-    cluster: ClusterKind,
+    cluster: ClusterChoice,
     selection: Selection,
     settings: RunSettings,
     name: Option<String>,
@@ -70,6 +71,7 @@ impl Order {
     fn of(args: Args) -> Result<Self, Failure> {
         let Args {
             subject,
+            cluster,
             selection,
             name,
             parallel,
@@ -79,10 +81,11 @@ impl Order {
             log,
         } = args;
         let layers = OptionLayers::read()?;
-        let (subject, cluster) = options::subject(&layers, subject)?;
+        let (subject, kind) = options::subject(&layers, subject)?;
+        subject.file.runs_on(kind).map_err(Failure::usage)?;
         Ok(Self {
             subject,
-            cluster,
+            cluster: options::cluster_choice(&layers, kind, cluster)?,
             selection: options::selection(&layers, selection)?,
             settings: options::run_settings(&layers, parallel, report_dir, keep)?,
             name: options::name(&layers, name)?,
@@ -108,13 +111,14 @@ struct Judged {
 /// A mistake of the caller, nothing to run, a testbed that does not come up, a second signal.
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
     let order = Order::of(args)?;
-    let selected = selected(&order.plan(&order.cluster.modes()));
+    let selected = selected(&order.plan(&order.cluster.kind().modes()));
     if selected == 0 {
         return Err(nothing_to_run(&order));
     }
     let home = Home::from_environment()?;
     sweep::dead(&home, printer)?;
-    let place = attach::place(&home, order.name.as_deref(), &order.subject)?;
+    let kind = order.cluster.kind();
+    let place = attach::place(&home, order.name.as_deref(), &order.subject, kind)?;
     let files = ReportFiles::prepare(&order.settings.report_directory)?;
     let interrupts = Interrupts::listen()?;
     let run = Run {
@@ -141,7 +145,7 @@ fn selected(planned: &[Planned]) -> usize {
 
 /// Says why nothing is left to run: by case when cases were named, else by reason.
 fn nothing_to_run(order: &Order) -> Failure {
-    let planned = order.plan(&order.cluster.modes());
+    let planned = order.plan(&order.cluster.kind().modes());
     let reasons: Vec<String> = planned
         .iter()
         .filter_map(|planned| match &planned.decision {
@@ -192,8 +196,8 @@ impl Run {
     /// On a testbed of its own.
     async fn own(self, name: &str) -> Result<Ended, Failure> {
         let clock = Instant::now();
-        let tools = self.find_tools().await?;
-        let tools_ms = millis(clock.elapsed());
+        let parts = self.find_parts().await?;
+        let parts_ms = millis(clock.elapsed());
         // Not before: two of them would draw over each other.
         let live = Live::new(self.printer.clone());
         let logs = self.files.logs();
@@ -205,8 +209,8 @@ impl Run {
             name,
             logs: &logs,
             subject: &self.order.subject.file,
-            tools: &tools,
-            tools_ms,
+            parts: &parts,
+            parts_ms,
         };
         let stop = self.interrupts.first.cancelled();
         let bed = bed::claimed(&self.home, name, stop, Bed::up(&options, &told)).await?;
@@ -231,10 +235,16 @@ impl Run {
         concluded.map(|judged| judged.ended())
     }
 
-    async fn find_tools(&self) -> Result<ToolSet, Failure> {
-        let progress = ToolProgress::stderr();
+    async fn find_parts(&self) -> Result<Parts, Failure> {
+        let Order {
+            subject,
+            cluster,
+            tools,
+            ..
+        } = &self.order;
+        let told = |text: &str| self.printer.note(text);
         tokio::select! {
-            found = Tools::resolve(&self.order.tools, &progress) => found.map_err(tool_failure),
+            found = Parts::find(cluster, &subject.file, tools, &told) => found,
             () = self.interrupts.first.cancelled() => Err(Failure::interrupted()),
         }
     }
@@ -326,6 +336,9 @@ impl Run {
     /// The command that runs a case again, up to the case.
     fn rerun(&self) -> String {
         let mut text = format!("{} run --subject {}", program(), self.order.subject.given);
+        if let ClusterChoice::Kind(_) = self.order.cluster {
+            text.push_str(" --cluster kind");
+        }
         if let Some(name) = &self.order.name {
             text.push_str(" --name ");
             text.push_str(name);
@@ -363,25 +376,6 @@ async fn show(
     };
     let (finished, ()) = tokio::join!(judging, showing);
     finished
-}
-
-/// A path or variable of no use is the caller's mistake; the rest is the testbed's.
-#[expect(clippy::needless_pass_by_value, reason = "it stands in `map_err`")]
-pub(super) fn tool_failure(error: ToolError) -> Failure {
-    let given = match error {
-        ToolError::Given { .. } | ToolError::NoCache | ToolError::Variable { .. } => true,
-        ToolError::Platform { .. }
-        | ToolError::WrongChecksum { .. }
-        | ToolError::Unavailable { .. }
-        | ToolError::Client(_)
-        | ToolError::Cache { .. } => false,
-    };
-    let error = failed_to(&error);
-    if given {
-        Failure::usage(error)
-    } else {
-        Failure::testbed(error)
-    }
 }
 
 /// How this program was called, for commands that people copy.

@@ -9,10 +9,7 @@ use nix::unistd::setsid;
 use serde::{Deserialize, Serialize};
 use testbed::artifacts::Home;
 use testbed::subject::Subject;
-use testbed::tools::{NoProgress, Tool, Tools};
 
-use super::run::tool_failure;
-use super::tools::ToolSources;
 use crate::attach;
 use crate::bed::{self, Bed, BedOptions};
 use crate::exit::{Cause, Ended};
@@ -32,9 +29,10 @@ pub(crate) struct Args {
     #[arg(long)]
     logs: Utf8PathBuf,
     #[arg(long)]
-    tools_ms: u64,
-    #[command(flatten)]
-    tools: ToolSources,
+    parts_ms: u64,
+    /// JSON
+    #[arg(long)]
+    parts: String,
 }
 
 /// What the supervisor says to `up`, one JSON object on a line of standard output each.
@@ -113,23 +111,19 @@ async fn up(args: &Args, home: &Home, interrupts: &Interrupts) -> Result<Bed, Fa
         name,
         subject,
         logs,
-        tools_ms,
-        tools,
+        parts_ms,
+        parts,
     } = args;
     let subject = Subject::open(subject).map_err(Failure::usage)?;
-    let mut options = tools.clone().options().map_err(tool_failure)?;
-    options.wanted.retain(|tool| *tool != Tool::Kubectl);
-    let found = Tools::resolve(&options, &NoProgress)
-        .await
-        .map_err(tool_failure)?;
+    let parts = serde_json::from_str(parts).map_err(Failure::defect)?;
     let told = |text: &str| say(&Word::Told(text.to_owned()));
     let options = BedOptions {
         home,
         name,
         logs,
         subject: &subject,
-        tools: &found,
-        tools_ms: *tools_ms,
+        parts: &parts,
+        parts_ms: *parts_ms,
     };
     let stop = interrupts.first.cancelled();
     let bed = bed::claimed(home, name, stop, Bed::up(&options, &told)).await?;

@@ -38,24 +38,26 @@ pub(crate) fn told(swept: &Swept) -> String {
         name,
         processes,
         mounts,
+        containers,
+        networks,
         logs,
     } = swept;
     let mut text = format!("testbed `{name}`, left by a dead process: ");
-    if processes.is_empty() && mounts.is_empty() {
+    let processes = processes
+        .iter()
+        .map(|(name, pid)| format!("{name} ({pid})"));
+    let mounts = mounts.iter().map(|mount| format!("mount {mount}"));
+    let containers = containers.iter().map(|name| format!("container {name}"));
+    let networks = networks.iter().map(|name| format!("network {name}"));
+    let parts: Vec<String> = processes
+        .chain(mounts)
+        .chain(containers)
+        .chain(networks)
+        .collect();
+    if parts.is_empty() {
         text.push_str("its directory");
     } else {
-        let names: Vec<_> = processes
-            .iter()
-            .map(|(name, pid)| format!("{name} ({pid})"))
-            .collect();
-        let mounts = mounts.iter().map(|mount| format!("mount {mount}"));
-        text.push_str(
-            &names
-                .into_iter()
-                .chain(mounts)
-                .collect::<Vec<_>>()
-                .join(", "),
-        );
+        text.push_str(&parts.join(", "));
     }
     if let Some(logs) = logs {
         text.push_str("; logs remain in ");

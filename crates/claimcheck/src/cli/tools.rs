@@ -1,8 +1,10 @@
-//! `claimcheck tools`: which binaries of the control plane are there, and getting the rest.
+//! `claimcheck tools`: which binaries of clusters are there, and getting the rest.
 
 mod progress;
+mod purpose;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
@@ -12,6 +14,7 @@ use indicatif::DecimalBytes;
 use testbed::tools::{Tool, ToolError, ToolOptions, ToolState, ToolStatus, Tools};
 
 pub use progress::ToolProgress;
+use purpose::Purpose;
 
 /// Where tools may come from; for every command that needs them.
 #[derive(Debug, Clone, Default, Args)]
@@ -61,14 +64,24 @@ fn pair(text: &str) -> Result<(Tool, Utf8PathBuf), String> {
     Ok((tool, path.into()))
 }
 
-/// List the control plane's binaries, or get those that are missing.
+/// List the binaries of clusters, or get those that are missing.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ToolsArgs {
     #[command(flatten)]
     sources: ToolSources,
-    /// Get what is missing: official downloads first, builds with Go second.
+    /// Get what is missing: official downloads first, builds with Go second. Without `--for`, what
+    /// a `local` cluster needs.
     #[arg(long)]
     fetch: bool,
+    /// Only these: `local`, `kind`, `node-image` (a node image that is built here), or names of
+    /// tools; several are separated by commas.
+    #[arg(
+        long = "for",
+        value_name = "WHAT",
+        value_delimiter = ',',
+        value_parser = purpose::parse
+    )]
+    purposes: Vec<Purpose>,
     /// Compute the sha256 of each cached binary and compare it with its record.
     #[arg(long)]
     verify: bool,
@@ -89,14 +102,23 @@ pub async fn run(args: ToolsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let ToolsArgs {
         sources,
         fetch,
+        purposes,
         verify,
         json,
     } = args;
-    let options = sources.options()?;
+    let mut options = sources.options()?;
     if fetch {
+        options.wanted = match purposes.as_slice() {
+            [] => Purpose::Local.tools(),
+            chosen => purpose::tools(chosen),
+        };
         let progress = ToolProgress::stderr();
         Tools::resolve(&options, &progress).await?;
     }
+    options.wanted = match purposes.as_slice() {
+        [] => Tool::ALL.to_vec(),
+        chosen => purpose::tools(chosen),
+    };
     // Hashing half a gigabyte must not hold up the runtime.
     let list = tokio::task::spawn_blocking(move || Tools::list(&options, verify))
         .await
@@ -116,7 +138,8 @@ pub async fn run(args: ToolsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
         .collect();
     if !damaged.is_empty() {
         bail!(
-            "cached tools are damaged: {}; remove their directories and run `claimcheck tools --fetch`",
+            "cached tools are damaged: {}; remove their directories and run `claimcheck tools --fetch \
+             --for NAME`",
             damaged.join("; ")
         );
     }
@@ -171,8 +194,19 @@ fn table(list: &[ToolStatus]) -> String {
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
-    if list.iter().any(|line| line.status == ToolState::Missing) {
-        text.push_str("\n`claimcheck tools --fetch` gets what is missing; so does `run` or `up`\n");
+    let missing: Vec<_> = list
+        .iter()
+        .filter(|line| line.status == ToolState::Missing)
+        .map(|line| line.tool)
+        .collect();
+    if !missing.is_empty() {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "\n`claimcheck tools --fetch --for {}` gets what is missing; `run` and `up` get what \
+             they need",
+            purpose::covering(&missing).join(",")
+        );
     }
     text
 }
@@ -213,7 +247,7 @@ mod tests {
                 }),
             },
             ToolStatus {
-                tool: Tool::Kubectl,
+                tool: Tool::Kubelet,
                 wanted: "v1.36.3",
                 status: ToolState::Missing,
             },
@@ -222,9 +256,10 @@ mod tests {
             table(&list),
             "TOOL     VERSION  ORIGIN   SIZE      PATH\n\
              etcd     v3.6.8   build    26.50 MB  /cache/etcd\n\
-             kubectl  v1.36.3  missing  -         -\n\
+             kubelet  v1.36.3  missing  -         -\n\
              \n\
-             `claimcheck tools --fetch` gets what is missing; so does `run` or `up`\n"
+             `claimcheck tools --fetch --for node-image` gets what is missing; `run` and `up` get \
+             what they need\n"
         );
         assert!(!table(&list[..1]).contains("--fetch"));
     }

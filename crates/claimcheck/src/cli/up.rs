@@ -11,15 +11,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::artifacts::{Home, fresh_logs};
 use testbed::state::StateError;
-use testbed::tools::{ToolSet, Tools};
 use tokio::sync::mpsc;
 
-use super::arguments::{LogFlags, SubjectFlags};
-use super::run::tool_failure;
+use super::arguments::{ClusterFlags, LogFlags, SubjectFlags};
 use super::supervise::{LOG, Word};
 use super::sweep;
-use super::tools::{ToolProgress, ToolSources};
-use crate::bed::{millis, this_program};
+use super::tools::ToolSources;
+use crate::bed::{Parts, millis, this_program};
 use crate::exit::Ended;
 use crate::failure::Failure;
 use crate::live::Live;
@@ -32,6 +30,8 @@ use crate::signals::Interrupts;
 pub(crate) struct Args {
     #[command(flatten)]
     subject: SubjectFlags,
+    #[command(flatten)]
+    cluster: ClusterFlags,
     /// The testbed's name, `default` unless given
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -48,12 +48,15 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure> {
     let Args {
         subject,
+        cluster,
         name,
         tools,
         log: _,
     } = args;
     let layers = OptionLayers::read()?;
-    let (subject, _kind) = options::subject(&layers, subject)?;
+    let (subject, kind) = options::subject(&layers, subject)?;
+    subject.file.runs_on(kind).map_err(Failure::usage)?;
+    let cluster = options::cluster_choice(&layers, kind, cluster)?;
     let name = options::name(&layers, name)?.unwrap_or_else(|| DEFAULT_NAME.to_owned());
     let tools = options::tools(&layers, tools)?;
     let home = Home::from_environment()?;
@@ -68,22 +71,17 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
     }
     let interrupts = Interrupts::listen()?;
     let clock = Instant::now();
-    let progress = ToolProgress::stderr();
-    let found = tokio::select! {
-        found = Tools::resolve(&tools, &progress) => found.map_err(tool_failure)?,
+    let told = |text: &str| printer.note(text);
+    let parts = tokio::select! {
+        found = Parts::find(&cluster, &subject.file, &tools, &told) => found?,
         () = interrupts.first.cancelled() => return Err(Failure::interrupted()),
     };
     // Not before: two displays would draw over each other.
     let live = Live::new(printer.clone());
     let logs = home.logs(&name);
     fresh_logs(&logs).map_err(Failure::testbed)?;
-    let mut supervisor = spawn(
-        &name,
-        &subject.given,
-        &found,
-        millis(clock.elapsed()),
-        &logs,
-    )?;
+    let subject = subject.file.file.as_str();
+    let mut supervisor = spawn(&name, subject, &parts, millis(clock.elapsed()), &logs)?;
     let mut words = listen(&mut supervisor)?;
     let result = loop {
         tokio::select! {
@@ -119,8 +117,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
 fn spawn(
     name: &str,
     subject: &str,
-    tools: &ToolSet,
-    tools_ms: u64,
+    parts: &Parts,
+    parts_ms: u64,
     logs: &Utf8Path,
 ) -> Result<Child, Failure> {
     let log: File = fs_err::File::create(logs.join(LOG))
@@ -138,16 +136,12 @@ fn spawn(
             "--logs",
             logs.as_str(),
         ])
-        .args(["--tools-ms", &tools_ms.to_string()])
+        .args(["--parts-ms", &parts_ms.to_string()])
+        // Found a moment ago; the supervisor searches nothing.
+        .args(["--parts", &serde_json::to_string(parts).map_err(Failure::defect)?])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
-    // They were found a moment ago; the supervisor needs no search of its own.
-    for tool in tools.iter() {
-        command
-            .arg("--tool")
-            .arg(format!("{}={}", tool.tool, tool.path));
-    }
     command
         .spawn()
         .context("cannot start the supervisor")

@@ -35,9 +35,12 @@ impl Form {
 }
 
 /// Every key but the table `tools`.
-pub(crate) const KEYS: [(&str, Form); 9] = [
+pub(crate) const KEYS: [(&str, Form); 12] = [
     ("subject", Form::Text),
     ("cluster", Form::Text),
+    ("workers", Form::Number),
+    ("kubernetes", Form::Text),
+    ("node-image", Form::Text),
     ("name", Form::Text),
     ("profile", Form::List),
     ("only", Form::List),
@@ -195,8 +198,8 @@ mod tests {
         let (error, hint) = refused("parallel = 4\n\nsubjct = \"x\"\n");
         assert_eq!(
             error,
-            "claimcheck.toml:3: unknown key `subjct`; allowed are subject, cluster, name, profile, \
-             only, exclude, parallel, report-dir, keep, tools"
+            "claimcheck.toml:3: unknown key `subjct`; allowed are subject, cluster, workers, \
+             kubernetes, node-image, name, profile, only, exclude, parallel, report-dir, keep, tools"
         );
         assert_eq!(hint.as_deref(), Some("did you mean `subject`?"));
         let (error, hint) = refused("[tools]\nectd = \"x\"\n");

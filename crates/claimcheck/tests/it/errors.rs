@@ -84,7 +84,7 @@ fn a_profile_that_does_not_exist() {
 #[test]
 fn a_kind_of_cluster_that_is_not_built_yet() {
     let place = Place::new();
-    assert_snapshot!(refused(&place, &place.call("run --cluster kind")));
+    assert_snapshot!(refused(&place, &place.call("run --cluster existing")));
 }
 
 #[test]

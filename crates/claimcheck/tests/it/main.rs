@@ -6,6 +6,7 @@
 )]
 
 mod canned;
+mod doctor;
 mod errors;
 mod explain;
 mod help;

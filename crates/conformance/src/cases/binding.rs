@@ -16,7 +16,7 @@ mod b11_prebound_claims_ignored;
 mod b13_selector_refused;
 mod b15_empty_class_never_provisioned;
 mod b16_one_pv_one_directory;
-mod quantity;
+pub(super) mod quantity;
 
 /// The group's cases, in the catalogue's order.
 pub(super) const CASES: &[Case] = &[

@@ -14,11 +14,13 @@ use crate::trouble::{CaseResult, Trouble};
 use crate::world::World;
 use crate::world::workload::Set;
 
+mod stub;
 mod x01_headless_a_set;
 mod x02_pod_name_a;
 mod x04_srv_records;
 mod x06_no_endpoint_nxdomain;
 mod x07_unready_absent;
+mod x11_search_path;
 
 /// The group's cases, in the catalogue's order.
 pub(super) const CASES: &[Case] = &[
@@ -27,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
     x04_srv_records::CASE,
     x06_no_endpoint_nxdomain::CASE,
     x07_unready_absent::CASE,
+    x11_search_path::CASE,
 ];
 
 /// A set of `replicas` pods that came up, each with its volume.

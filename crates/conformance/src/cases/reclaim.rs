@@ -12,6 +12,7 @@ mod r07_missing_directory;
 mod r09_policy_edit_honoured;
 mod r11_foreign_pvs_untouched;
 mod r12_released_not_rebound;
+mod r13_in_use_protection;
 
 /// The group's cases, in the catalogue's order.
 pub(super) const CASES: &[Case] = &[
@@ -24,4 +25,5 @@ pub(super) const CASES: &[Case] = &[
     r09_policy_edit_honoured::CASE,
     r11_foreign_pvs_untouched::CASE,
     r12_released_not_rebound::CASE,
+    r13_in_use_protection::CASE,
 ];

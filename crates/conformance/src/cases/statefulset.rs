@@ -16,21 +16,30 @@ use crate::trouble::{CaseResult, ensure};
 use crate::world::World;
 use crate::world::workload::is_ready;
 
+mod revision;
 mod t01_ordered_start;
 mod t02_ordered_stop;
+mod t03_unready_halts;
 mod t04_parallel_no_wait;
 mod t06_claim_names;
+mod t07_identity_and_data;
 mod t08_rescale_reuses_claim;
 mod t09_claims_outlive_set;
+mod t13_rolling_update;
+mod t14_partition;
 
 /// The group's cases, in the catalogue's order.
 pub(super) const CASES: &[Case] = &[
     t01_ordered_start::CASE,
     t02_ordered_stop::CASE,
+    t03_unready_halts::CASE,
     t04_parallel_no_wait::CASE,
     t06_claim_names::CASE,
+    t07_identity_and_data::CASE,
     t08_rescale_reuses_claim::CASE,
     t09_claims_outlive_set::CASE,
+    t13_rolling_update::CASE,
+    t14_partition::CASE,
 ];
 
 /// What was seen of a pod at one moment.

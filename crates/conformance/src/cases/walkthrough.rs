@@ -1,7 +1,7 @@
 //! The walkthrough: the teaching scenario, a case for each step. Each builds its own preconditions
 //! from `fixtures/walkthrough/` in namespace `default`, one at a time.
 //!
-//! Steps 3, 11 and 13 need pods that really mount their volumes and have no case yet.
+//! Steps 3, 11 and 13 need pods that really mount their volumes.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,11 @@ use crate::trouble::{CaseResult, Trouble};
 use crate::world::World;
 use crate::world::claim::Claim;
 use crate::world::volume::Volume;
-use crate::world::workload::{HOLD_READY, Set};
+use crate::world::workload::Set;
 
 mod g01_rights_and_ready;
 mod g02_beta_annotation_claim;
+mod g03_pod_writes_success;
 mod g04_delete_without_archive;
 mod g05_delete_with_archive;
 mod g06_second_claim_apart;
@@ -27,7 +28,9 @@ mod g07_no_default_class;
 mod g08_default_class;
 mod g09_statefulset_in_order;
 mod g10_statefulset_dns;
+mod g11_pod_comes_back;
 mod g12_statefulset_claims;
+mod g13_pages_from_volumes;
 mod g14_scaling_four_ways;
 mod g15_everything_goes;
 
@@ -35,6 +38,7 @@ mod g15_everything_goes;
 pub(super) const CASES: &[Case] = &[
     g01_rights_and_ready::CASE,
     g02_beta_annotation_claim::CASE,
+    g03_pod_writes_success::CASE,
     g04_delete_without_archive::CASE,
     g05_delete_with_archive::CASE,
     g06_second_claim_apart::CASE,
@@ -42,7 +46,9 @@ pub(super) const CASES: &[Case] = &[
     g08_default_class::CASE,
     g09_statefulset_in_order::CASE,
     g10_statefulset_dns::CASE,
+    g11_pod_comes_back::CASE,
     g12_statefulset_claims::CASE,
+    g13_pages_from_volumes::CASE,
     g14_scaling_four_ways::CASE,
     g15_everything_goes::CASE,
 ];
@@ -54,6 +60,8 @@ const SET: &str = include_str!("../../../../fixtures/walkthrough/statefulset.yam
 const SET_WITH_VOLUMES: &str =
     include_str!("../../../../fixtures/walkthrough/statefulset-volumes.yaml");
 
+/// Where the scenario's set mounts its volumes, from which nginx serves pages.
+const PAGES: &str = "/usr/share/nginx/html";
 /// How many replicas the scenario's set has.
 const REPLICAS: i32 = 3;
 
@@ -90,14 +98,8 @@ fn directory_name(world: &World, volume: &Volume<'_>) -> String {
 async fn start_set<'w>(world: &'w World, yaml: &str, held: bool) -> CaseResult<Set<'w>> {
     world.services_of(SERVICES).await?;
     let mut set: StatefulSet = world.statefulset_of(yaml)?;
-    if held
-        && let Some(metadata) = set
-            .spec
-            .as_mut()
-            .and_then(|spec| spec.template.metadata.as_mut())
-    {
-        let labels = metadata.labels.get_or_insert_default();
-        labels.insert(HOLD_READY.to_owned(), "true".to_owned());
+    if held {
+        world.hold_ready(&mut set);
     }
     world.create_set(&set).await
 }

@@ -15,6 +15,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 
 use super::World;
+use super::consumer::Consumer;
 use super::volume::Volume;
 use crate::expect;
 use crate::limits::Limit;
@@ -32,6 +33,8 @@ pub struct Claim<'w> {
     world: &'w World,
     /// When the suite created it; a claim that somebody else made tells nothing about times.
     created: Option<Instant>,
+    /// The pod that a class waits for.
+    consumer: Consumer,
     /// The object as the API server answered the creation.
     pub object: PersistentVolumeClaim,
 }
@@ -66,6 +69,7 @@ impl World {
         Claim {
             world: self,
             created: None,
+            consumer: Consumer::of_others(),
             object,
         }
     }
@@ -171,9 +175,12 @@ impl<'w> ClaimBuilder<'w> {
         let created = Instant::now();
         let object = api.create(&PostParams::default(), &self.claim).await?;
         world.mark(format!("claim {name}"), "created");
+        let consumer = Consumer::default();
+        world.stand_in(&object, &consumer).await?;
         Ok(Claim {
             world,
             created: Some(created),
+            consumer,
             object,
         })
     }
@@ -217,6 +224,7 @@ impl<'w> Claim<'w> {
             world.sample("claim-bound", created.elapsed());
         }
         world.mark(format!("claim {name}"), "seen Bound");
+        world.stand_down(&self.consumer).await?;
         let volume_name = bound
             .spec
             .as_ref()
@@ -349,7 +357,7 @@ impl<'w> Claim<'w> {
             .map(|volume| format!("volume {}", volume.name_any()))
             .collect();
         let marks = [format!("{}-{name}", self.world.namespace()), uid];
-        for entry in self.world.export().list("").await? {
+        for entry in self.world.entries().await? {
             // `data` must not be taken for `data-1`: the default layout goes on with `-pvc-`.
             let bears = entry.contains(&marks[1])
                 || entry == marks[0]
@@ -398,6 +406,8 @@ impl<'w> Claim<'w> {
     /// # Errors
     /// Inconclusive when the API refuses.
     pub async fn delete(&self) -> CaseResult {
+        // A claim stays while a pod uses it.
+        self.world.stand_down(&self.consumer).await?;
         let api = self.world.api::<PersistentVolumeClaim>();
         match api.delete(&self.name(), &DeleteParams::default()).await {
             Ok(_) => {}

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
+use testbed::subject::VolumeBindingMode;
 
 use super::World;
+use super::consumer::STANDS_IN;
 use crate::tracker::{Kind, Tracked};
 use crate::trouble::CaseResult;
 
@@ -18,6 +20,9 @@ pub struct ClassBuilder<'w> {
 
 impl World {
     /// The subject's class under a name of this case; `label` tells it from the case's other ones.
+    ///
+    /// Where the subject's class waits for the first consumer, so does this one, and each claim of
+    /// the case on it gets a pod that goes once the claim is Bound.
     pub fn class(&self, label: &str) -> ClassBuilder<'_> {
         let template = &self.subject().class;
         let class = StorageClass {
@@ -31,7 +36,13 @@ impl World {
                 .then(|| template.mount_options.clone()),
             ..StorageClass::default()
         };
-        ClassBuilder { world: self, class }
+        let class = ClassBuilder { world: self, class };
+        match template.binding_mode {
+            VolumeBindingMode::Immediate => class,
+            VolumeBindingMode::WaitForFirstConsumer => class
+                .binding_mode("WaitForFirstConsumer")
+                .annotation(STANDS_IN, "true"),
+        }
     }
 
     /// Creates `class` as it is and tracks it.
@@ -89,10 +100,22 @@ impl ClassBuilder<'_> {
         self
     }
 
-    /// Sets the binding mode: `Immediate` or `WaitForFirstConsumer`.
+    /// Sets the binding mode: `Immediate` or `WaitForFirstConsumer`. The case makes the pods that
+    /// the latter waits for.
     #[must_use]
-    pub fn binding_mode(mut self, mode: &str) -> Self {
-        self.class.volume_binding_mode = Some(mode.to_owned());
+    pub fn binding_mode(self, mode: &str) -> Self {
+        let mut unset = self.without_binding_mode();
+        unset.class.volume_binding_mode = Some(mode.to_owned());
+        unset
+    }
+
+    /// Leaves the binding mode to the API's default, whatever the subject's class has.
+    #[must_use]
+    pub fn without_binding_mode(mut self) -> Self {
+        self.class.volume_binding_mode = None;
+        if let Some(annotations) = &mut self.class.metadata.annotations {
+            annotations.remove(STANDS_IN);
+        }
         self
     }
 

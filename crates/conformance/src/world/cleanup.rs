@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{World, default_class};
+use super::{World, default_class, holds};
 use crate::limits::Limit;
 use crate::tracker::{Kind, Tracked};
 use crate::trouble::{CaseResult, Trouble};
@@ -32,6 +32,8 @@ pub(crate) use baseline::Baseline;
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// How long the removal of one directory with all that is in it may take.
 const TREE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the start of a killed NFS server may take; its own limit is shorter.
+const SERVER_LIMIT: Duration = Duration::from_mins(2);
 /// How long the clean-up of an interrupted case may wait: somebody is waiting too.
 const INTERRUPTED_LIMIT: Duration = Duration::from_secs(10);
 
@@ -151,9 +153,12 @@ impl World {
             .map_err(|trouble| Trouble::inconclusive(trouble.to_string()))
     }
 
-    /// Puts the default class back as it was; returns what went wrong.
+    /// Puts the default class back as it was, and the NFS server back to work; returns what went
+    /// wrong.
     pub(crate) async fn give_back(&self) -> Vec<String> {
         let mut troubles = Vec::new();
+        let served = self.restore_server();
+        attempt(&mut troubles, "the NFS server", SERVER_LIMIT, served).await;
         let restored = async { Ok(default_class::restore(self.client()).await?) };
         attempt(&mut troubles, "the default class", REQUEST_LIMIT, restored).await;
         troubles
@@ -174,12 +179,12 @@ impl World {
                     &mut troubles,
                     what,
                     REQUEST_LIMIT,
-                    self.delete_tracked(thing),
+                    self.delete_tracked(thing, self.grace()),
                 )
                 .await;
             }
         }
-        self.delete_stragglers(&mut troubles).await;
+        self.delete_stragglers(&mut troubles, self.grace()).await;
         let mut settled = Settled::default();
         match patience.with(self.claims_gone()).await {
             Ok(()) => settled = self.leaks(&tracked, patience).await,
@@ -206,7 +211,7 @@ impl World {
                         &mut troubles,
                         what,
                         REQUEST_LIMIT,
-                        self.delete_tracked(thing),
+                        self.delete_tracked(thing, 0),
                     )
                     .await;
                 }
@@ -222,6 +227,8 @@ impl World {
                 self.remove_tree(&mut troubles, &leak.name).await;
             }
         }
+        // Also those that a controller made after they were looked for, with a hold.
+        self.delete_stragglers(&mut troubles, 0).await;
         if self.own_namespace {
             // Parents of what was removed, and what an interruption left no time to look for.
             let listed = async { Ok(self.export().list("").await?) };
@@ -244,8 +251,14 @@ impl World {
         troubles
     }
 
+    /// How many seconds a pod of the case gets to end: on a simulated node there is nothing to end.
+    /// On a real one 0 would take the object away while its containers still use the volumes.
+    fn grace(&self) -> u32 {
+        u32::from(self.real_nodes())
+    }
+
     /// Deletes a tracked object, unless somebody else's of that name was there before.
-    async fn delete_tracked(&self, thing: &Tracked) -> CaseResult {
+    async fn delete_tracked(&self, thing: &Tracked, grace: u32) -> CaseResult {
         let Tracked::Object {
             kind,
             namespace,
@@ -259,8 +272,7 @@ impl World {
         }
         match kind {
             Kind::StatefulSet => delete(&self.in_namespace::<StatefulSet>(namespace), name).await,
-            // A pod of a case may hold on to its end on purpose.
-            Kind::Pod => delete_now(&self.in_namespace::<Pod>(namespace), name).await,
+            Kind::Pod => delete_pod(&self.in_namespace::<Pod>(namespace), name, grace).await,
             Kind::Service => delete(&self.in_namespace::<Service>(namespace), name).await,
             Kind::Claim => {
                 delete(&self.in_namespace::<PersistentVolumeClaim>(namespace), name).await
@@ -278,14 +290,19 @@ impl World {
     }
 
     /// Deletes what others made for the case: the pods of its sets, and in a namespace of its own
-    /// every pod and claim. A claim stays while a pod uses it.
-    async fn delete_stragglers(&self, troubles: &mut Vec<String>) {
+    /// every pod and claim. A claim stays while a pod uses it, so no pod may be held any longer.
+    async fn delete_stragglers(&self, troubles: &mut Vec<String>, grace: u32) {
         let pods = self.api::<Pod>();
         let listed = async { Ok(pods.list(&ListParams::default()).await?) };
         let found = attempt(troubles, "the pods", REQUEST_LIMIT, listed).await;
         for pod in found.into_iter().flatten().filter(|pod| self.owns_pod(pod)) {
             let name = pod.name_any();
-            let deleted = delete_now(&pods, &name);
+            let deleted = async {
+                if holds::is_held(&pod) {
+                    holds::release(&pods, &name).await?;
+                }
+                delete_pod(&pods, &name, grace).await
+            };
             attempt(troubles, format!("Pod {name}"), REQUEST_LIMIT, deleted).await;
         }
         if !self.own_namespace {
@@ -303,7 +320,13 @@ impl World {
 
     async fn claims_gone(&self) -> CaseResult {
         let what = format!("the claims of {} are gone", self.namespace);
-        self.eventually_all::<PersistentVolumeClaim, _>(what, Limit::ControlPlane, |claims| {
+        // A claim goes after the last pod that uses it.
+        let limit = if self.real_nodes() {
+            Limit::Pod
+        } else {
+            Limit::ControlPlane
+        };
+        self.eventually_all::<PersistentVolumeClaim, _>(what, limit, |claims| {
             claims
                 .values()
                 .all(|claim| !self.owns_claim(&claim.name_any()))
@@ -353,16 +376,13 @@ where
     ignore_missing(api.delete(name, &params).await.map(drop))
 }
 
-/// Deletes without grace: simulated or not, nothing of it is needed any more.
-async fn delete_now<K>(api: &Api<K>, name: &str) -> CaseResult
-where
-    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
-{
+/// Deletes a pod with `grace` seconds to end, whatever the pod itself would have.
+async fn delete_pod(pods: &Api<Pod>, name: &str, grace: u32) -> CaseResult {
     let params = DeleteParams {
-        grace_period_seconds: Some(0),
+        grace_period_seconds: Some(grace),
         ..DeleteParams::default()
     };
-    ignore_missing(api.delete(name, &params).await.map(drop))
+    ignore_missing(pods.delete(name, &params).await.map(drop))
 }
 
 fn ignore_missing(result: Result<(), kube::Error>) -> CaseResult {

@@ -145,6 +145,43 @@ impl World {
             .await
     }
 
+    /// Asks `server` from inside a pod, by its image's `nslookup` over UDP, until the addresses of
+    /// `name` are exactly `expected`.
+    ///
+    /// # Errors
+    /// Failed with the last answer when limit `dns-record` passes; inconclusive when the pod cannot
+    /// ask.
+    pub async fn resolves_inside(
+        &self,
+        pod: &str,
+        server: &str,
+        name: &str,
+        expected: &BTreeSet<String>,
+    ) -> CaseResult {
+        let limit = self.limit(Limit::DnsRecord);
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut ticks = tokio::time::interval(PAUSE);
+        loop {
+            ticks.tick().await;
+            let script = format!("nslookup -type=a {name} {server}");
+            let output = self.output_in(pod, &script).await?;
+            let found = looked_up(&output.stdout);
+            if output.code == 0 && found == *expected {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let expected = format!(
+                    "pod {pod} gets exactly {expected:?} for {name} of {server} within {} s \
+                     (limit {})",
+                    limit.as_secs(),
+                    Limit::DnsRecord.name()
+                );
+                let failure = Trouble::failed(expected, format!("it gets {found:?}"));
+                return Err(failure.with_evidence(format!("{}{}", output.stdout, output.stderr)));
+            }
+        }
+    }
+
     async fn answers(
         &self,
         name: &str,
@@ -185,6 +222,17 @@ impl World {
     }
 }
 
+/// The addresses in what busybox's `nslookup` writes: lines `Address: 10.0.0.1` or
+/// `Address 1: 10.0.0.1 name` below the first `Name:`; what stands above is the server's own.
+fn looked_up(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .skip_while(|line| !line.starts_with("Name:"))
+        .filter(|line| line.starts_with("Address"))
+        .filter_map(|line| line.split_once(':')?.1.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
 /// `port target` of a service record's text.
 fn port_and_target(record: &str) -> &str {
     record.splitn(3, ' ').nth(2).unwrap_or_default()
@@ -216,6 +264,19 @@ fn resolver(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_addresses_of_an_answer_are_told_from_the_servers_own() {
+        let text = "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10:53\n\n\
+                    Name:\tweb-0.svc\nAddress: 10.244.1.5\nName:\tweb-0.svc\nAddress: 10.244.2.6\n";
+        let both = ["10.244.1.5", "10.244.2.6"].map(str::to_owned);
+        assert_eq!(looked_up(text), BTreeSet::from(both));
+        let short = "Server:    10.96.0.10\nAddress 1: 10.96.0.10\n\n\
+                     Name:      web-0.svc\nAddress 1: 10.244.1.5 web-0.svc\n";
+        assert_eq!(looked_up(short), BTreeSet::from(["10.244.1.5".to_owned()]));
+        let none = "Server:\t\t10.96.0.10\nAddress:\t10.96.0.10:53\n\n** server can't find x\n";
+        assert!(looked_up(none).is_empty());
+    }
 
     #[test]
     fn a_service_record_is_told_by_port_and_target() {

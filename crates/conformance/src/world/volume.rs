@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 
 use super::World;
+use super::layout::{directory_of, is_root};
 use crate::expect;
 use crate::limits::Limit;
 use crate::tracker::{Kind, Tracked};
@@ -45,12 +46,13 @@ impl<'w> Volume<'w> {
     }
 
     /// The directory that the volume's source names, relative to the export's root. It may be the
-    /// root itself (empty) and need not exist.
+    /// root itself (empty, or the directory of a node) and need not exist.
     ///
     /// # Errors
-    /// Failed when the source is not on the export.
+    /// Failed when the source is not where the subject's layout says.
     pub fn directory(&self) -> CaseResult<String> {
-        directory_of(&self.object, &self.world.testbed().export.path)
+        let layout = &self.world.subject().layout;
+        directory_of(&self.object, layout, self.world.testbed())
     }
 
     /// The directory, which is there on both sides and is not the export's root.
@@ -59,13 +61,10 @@ impl<'w> Volume<'w> {
     /// Failed when it is not.
     pub async fn existing_directory(&self) -> CaseResult<String> {
         let directory = self.directory()?;
-        if directory.is_empty() {
+        if is_root(&self.world.subject().layout, &directory) {
             return Err(Trouble::failed(
-                format!(
-                    "volume {} has a directory below the export's root",
-                    self.name()
-                ),
-                "its source is the root of the export",
+                format!("volume {} has a directory of its own", self.name()),
+                "its source is the root, which holds the directories of all volumes",
             ));
         }
         self.world.directory_exists(&directory).await?;
@@ -189,57 +188,5 @@ impl<'w> Volume<'w> {
             name: self.name(),
         });
         Ok(())
-    }
-}
-
-/// The path below the export that a volume's source names.
-///
-/// # Errors
-/// Failed when the source is of another kind or outside of the export.
-pub fn directory_of(volume: &PersistentVolume, export: &str) -> CaseResult<String> {
-    let name = volume.name_any();
-    let expected = format!("the source of volume {name} is an nfs path on the export {export}");
-    let Some(nfs) = volume.spec.as_ref().and_then(|spec| spec.nfs.as_ref()) else {
-        return Err(
-            Trouble::failed(expected, "it has no nfs source").with_evidence(expect::text(volume))
-        );
-    };
-    let root = export.trim_end_matches('/');
-    match nfs.path.strip_prefix(root) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            Ok(rest.trim_matches('/').to_owned())
-        }
-        _ => Err(Trouble::failed(
-            expected,
-            format!("its path is {:?}", nfs.path),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn volume(path: &str) -> PersistentVolume {
-        serde_json::from_value(serde_json::json!({
-            "metadata": {"name": "pvc-1"},
-            "spec": {"nfs": {"server": "127.0.0.1", "path": path}},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_source_below_the_export_gives_its_relative_directory() {
-        assert_eq!(
-            directory_of(&volume("/export/a/b"), "/export").unwrap(),
-            "a/b"
-        );
-        assert_eq!(directory_of(&volume("/export"), "/export").unwrap(), "");
-    }
-
-    #[test]
-    fn a_source_beside_the_export_is_a_failure() {
-        assert!(directory_of(&volume("/exports/a"), "/export").is_err());
-        assert!(directory_of(&PersistentVolume::default(), "/export").is_err());
     }
 }

@@ -1,7 +1,4 @@
-//! Pods, headless services and stateful sets of a case.
-//!
-//! On simulated nodes a pod that carries the label [`HOLD_READY`] runs without being Ready, and one
-//! that carries [`HOLD_TERMINATION`] stays while it is being deleted, until the label is taken off.
+//! Headless services and stateful sets of a case.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +9,16 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-pub use testbed::kind::{HOLD_READY, HOLD_TERMINATION};
+pub use super::pods::{IMAGE, is_ready};
 
 use super::World;
 use super::claim::Claim;
 use super::manifests::typed;
+use super::pods::{container, push};
 use super::volume::Volume;
 use crate::limits::Limit;
 use crate::tracker::Kind;
 use crate::trouble::{CaseResult, Trouble};
-
-/// An image that every node has: the sandbox image of Kubernetes.
-pub const IMAGE: &str = "registry.k8s.io/pause:3.10";
 
 /// A StatefulSet to be created, with its headless service.
 pub struct SetBuilder<'w> {
@@ -32,11 +27,13 @@ pub struct SetBuilder<'w> {
     service: String,
     spec: Value,
     labels: BTreeMap<String, String>,
+    hold_ready: bool,
+    hold_end: bool,
 }
 
 /// A StatefulSet that was created.
 pub struct Set<'w> {
-    world: &'w World,
+    pub(super) world: &'w World,
     /// Its name.
     pub name: String,
     /// The name of its headless service.
@@ -45,118 +42,6 @@ pub struct Set<'w> {
 }
 
 impl World {
-    /// Creates a pod that mounts `claims`.
-    ///
-    /// # Errors
-    /// Inconclusive when the API refuses it.
-    pub async fn pod(&self, name: &str, claims: &[&str]) -> CaseResult<Pod> {
-        let volumes: Vec<Value> = claims
-            .iter()
-            .map(|claim| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}}))
-            .collect();
-        let mounts: Vec<Value> = claims
-            .iter()
-            .map(|claim| json!({"name": claim, "mountPath": format!("/mnt/{claim}")}))
-            .collect();
-        let pod = typed(json!({
-            "metadata": {"name": name},
-            "spec": {
-                "terminationGracePeriodSeconds": 1,
-                "containers": [{"name": "main", "image": IMAGE, "volumeMounts": mounts}],
-                "volumes": volumes,
-            },
-        }))?;
-        self.track_object(Kind::Pod, name);
-        let made = self
-            .api::<Pod>()
-            .create(&PostParams::default(), &pod)
-            .await?;
-        self.mark(format!("pod {name}"), "created");
-        Ok(made)
-    }
-
-    /// Waits until a pod is Ready.
-    ///
-    /// # Errors
-    /// Failed when it is not within limit `control-plane`.
-    pub async fn pod_ready(&self, name: &str) -> CaseResult<Pod> {
-        let what = format!("pod {name} is Ready");
-        self.eventually(name, what, Limit::ControlPlane, |pod| {
-            pod.filter(|pod| is_ready(pod)).cloned()
-        })
-        .await
-    }
-
-    /// Waits until a pod is Running and has an address, Ready or not.
-    ///
-    /// # Errors
-    /// Failed when it is not within limit `control-plane`.
-    pub async fn pod_running(&self, name: &str) -> CaseResult<Pod> {
-        let what = format!("pod {name} is Running");
-        let running = |pod: &&Pod| {
-            let status = pod.status.as_ref();
-            status.and_then(|status| status.phase.as_deref()) == Some("Running")
-                && status.and_then(|status| status.pod_ip.as_deref()).is_some()
-        };
-        self.eventually(name, what, Limit::ControlPlane, |pod| {
-            pod.filter(running).cloned()
-        })
-        .await
-    }
-
-    /// Waits until a pod is being deleted and still there.
-    ///
-    /// # Errors
-    /// Failed when it is not within limit `control-plane`.
-    pub async fn pod_ending(&self, name: &str) -> CaseResult<Pod> {
-        let what = format!("pod {name} is being deleted");
-        self.eventually(name, what, Limit::ControlPlane, |pod: Option<&Pod>| {
-            pod.filter(|pod| pod.metadata.deletion_timestamp.is_some())
-                .cloned()
-        })
-        .await
-    }
-
-    /// Waits until there is no pod of this name.
-    ///
-    /// # Errors
-    /// Failed when there is one after limit `control-plane`.
-    pub async fn pod_gone(&self, name: &str) -> CaseResult {
-        let what = format!("pod {name} is gone");
-        self.eventually(name, what, Limit::ControlPlane, |pod: Option<&Pod>| {
-            pod.is_none().then_some(())
-        })
-        .await
-    }
-
-    /// Sets or removes one label of a pod.
-    ///
-    /// # Errors
-    /// Inconclusive when the API refuses.
-    pub async fn label_pod(&self, name: &str, key: &str, value: Option<&str>) -> CaseResult {
-        let patch = json!({"metadata": {"labels": {key: value}}});
-        self.api::<Pod>()
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-            .await?;
-        self.mark(
-            format!("pod {name}"),
-            format!("label {key} {}", value.unwrap_or("removed")),
-        );
-        Ok(())
-    }
-
-    /// Deletes a pod and does not wait.
-    ///
-    /// # Errors
-    /// Inconclusive when the API refuses.
-    pub async fn delete_pod(&self, name: &str) -> CaseResult {
-        self.api::<Pod>()
-            .delete(name, &DeleteParams::default())
-            .await?;
-        self.mark(format!("pod {name}"), "deleted");
-        Ok(())
-    }
-
     /// Creates a headless service over `selector`; `ports` are pairs of name and number, an empty
     /// name makes an unnamed port.
     ///
@@ -190,6 +75,8 @@ impl World {
     /// named `web`.
     pub fn statefulset(&self, name: &str) -> SetBuilder<'_> {
         let labels = BTreeMap::from([("app".to_owned(), name.to_owned())]);
+        let mut container = container();
+        container["ports"] = json!([{"name": "web", "containerPort": 80}]);
         SetBuilder {
             world: self,
             name: name.to_owned(),
@@ -202,17 +89,14 @@ impl World {
                     "metadata": {"labels": labels},
                     "spec": {
                         "terminationGracePeriodSeconds": 1,
-                        "containers": [{
-                            "name": "main",
-                            "image": IMAGE,
-                            "ports": [{"name": "web", "containerPort": 80}],
-                            "volumeMounts": [],
-                        }],
+                        "containers": [container],
                     },
                 },
                 "volumeClaimTemplates": [],
             }),
             labels,
+            hold_ready: false,
+            hold_end: false,
         }
     }
 }
@@ -253,10 +137,31 @@ impl<'w> SetBuilder<'w> {
         self
     }
 
-    /// Puts a label on every pod, such as [`HOLD_READY`].
+    /// Puts a label on every pod.
     #[must_use]
     pub fn pod_label(mut self, key: &str, value: &str) -> Self {
         self.spec["template"]["metadata"]["labels"][key] = json!(value);
+        self
+    }
+
+    /// Changes the set's `spec` in a way that has no method of its own.
+    #[must_use]
+    pub fn spec(mut self, change: impl FnOnce(&mut Value)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    /// Pods run without being Ready until [`World::release_ready`].
+    #[must_use]
+    pub fn hold_ready(mut self) -> Self {
+        self.hold_ready = true;
+        self
+    }
+
+    /// Pods that are being deleted stay until [`World::release_end`].
+    #[must_use]
+    pub fn hold_end(mut self) -> Self {
+        self.hold_end = true;
         self
     }
 
@@ -271,11 +176,19 @@ impl<'w> SetBuilder<'w> {
             service,
             spec,
             labels,
+            hold_ready,
+            hold_end,
         } = self;
         world
             .headless_service(&service, &labels, &[("web", 80)])
             .await?;
-        let set: StatefulSet = typed(json!({"metadata": {"name": name}, "spec": spec}))?;
+        let mut set: StatefulSet = typed(json!({"metadata": {"name": name}, "spec": spec}))?;
+        if hold_ready {
+            world.hold_ready(&mut set);
+        }
+        if hold_end {
+            world.hold_end(&mut set);
+        }
         world.create_set(&set).await
     }
 }
@@ -381,17 +294,31 @@ impl<'w> Set<'w> {
         Ok(volumes)
     }
 
-    /// Waits until `replicas` pods are Ready and no more exist.
+    /// Waits until the pods with ordinals below `replicas` are Ready and no more exist.
     ///
     /// # Errors
-    /// Failed when it is not so within limit `control-plane`.
+    /// Failed when one is not Ready within limit `pod`, counted from its predecessor's readiness, or
+    /// when more exist after it.
     pub async fn ready(&self, replicas: i32) -> CaseResult {
+        for ordinal in 0..replicas {
+            let name = self.pod(ordinal);
+            let what = format!(
+                "the set {} has exactly {replicas} Ready pods, and pod {name} is Ready",
+                self.name
+            );
+            let ready = self.world.eventually(&name, what, Limit::Pod, |pod| {
+                pod.filter(|pod| is_ready(pod)).map(|_| ())
+            });
+            if let Err(trouble) = ready.await {
+                return Err(self.explain(trouble).await);
+            }
+        }
         let what = format!("the set {} has exactly {replicas} Ready pods", self.name);
         let prefix = format!("{}-", self.name);
         let wanted = usize::try_from(replicas).unwrap_or_default();
         let ready = self
             .world
-            .eventually_all::<Pod, _>(what, Limit::ControlPlane, |pods| {
+            .eventually_all::<Pod, _>(what, Limit::Pod, |pods| {
                 let ours: Vec<_> = pods
                     .values()
                     .filter(|pod| pod.name_any().starts_with(&prefix))
@@ -428,18 +355,15 @@ impl<'w> Set<'w> {
     /// Deletes the set and waits until it and its pods are gone.
     ///
     /// # Errors
-    /// Failed when they are not within limit `control-plane`.
+    /// Failed when they are not within limit `pod`.
     pub async fn delete_and_wait(&self) -> CaseResult {
         let api = self.world.api::<StatefulSet>();
         api.delete(&self.name, &DeleteParams::foreground()).await?;
         let what = format!("set {} is gone", self.name);
         self.world
-            .eventually(
-                &self.name,
-                what,
-                Limit::ControlPlane,
-                |set: Option<&StatefulSet>| set.is_none().then_some(()),
-            )
+            .eventually(&self.name, what, Limit::Pod, |set: Option<&StatefulSet>| {
+                set.is_none().then_some(())
+            })
             .await?;
         self.ready(0).await
     }
@@ -475,23 +399,5 @@ impl<'w> Set<'w> {
                     .track_object(Kind::Claim, &self.claim_name(template, ordinal));
             }
         }
-    }
-}
-
-/// Whether a pod's condition Ready is True.
-pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_deref());
-    conditions
-        .unwrap_or_default()
-        .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-fn push(list: &mut Value, item: Value) {
-    if let Some(list) = list.as_array_mut() {
-        list.push(item);
     }
 }

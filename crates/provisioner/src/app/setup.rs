@@ -37,9 +37,14 @@ pub fn open_backend(config: &Config) -> Result<Arc<dyn Backend>, Error> {
             path: path.clone(),
             allow_any_filesystem: *allow_any_filesystem,
         })),
-        BackendChoice::Direct { port } => Arc::new(DirectBackend::connect(DirectOptions {
-            nfs_port: *port,
-            mount_port: *port,
+        BackendChoice::Direct {
+            version,
+            nfs_port,
+            mount_port,
+        } => Arc::new(DirectBackend::connect(DirectOptions {
+            version: *version,
+            nfs_port: *nfs_port,
+            mount_port: *mount_port,
             ..DirectOptions::new(
                 config.target.server.clone(),
                 config.target.export.to_string(),

@@ -78,21 +78,33 @@ fn a_wrong_flag_is_refused_by_name(#[case] flags: &[&str], #[case] named: &str) 
     assert!(error.contains(named), "{error}");
 }
 
-#[test]
-fn the_direct_backend_takes_a_port() {
-    let config = parse(&["--nfs-port=20049"]).unwrap();
-    assert!(matches!(config.backend, BackendChoice::Mount { .. }));
-    let all = [
+#[rstest]
+#[case(&[], (Version::V3, None, None))]
+#[case(&["--nfs-port=20049", "--mount-port=20048"], (Version::V3, Some(20049), Some(20048)))]
+// A port of its own for MOUNT is not derived from that of NFS.
+#[case(&["--nfs-port=20049"], (Version::V3, Some(20049), None))]
+#[case(&["--nfs-version=4.1"], (Version::V41, None, None))]
+fn the_direct_backend_takes_a_version_and_ports(
+    #[case] flags: &[&str],
+    #[case] (version, nfs_port, mount_port): (Version, Option<u16>, Option<u16>),
+) {
+    let ignored = parse(flags).unwrap();
+    assert!(matches!(ignored.backend, BackendChoice::Mount { .. }));
+    let always = [
         "x",
         "--provisioner-name=p",
         "--nfs-server=s",
         "--nfs-path=/",
         "--backend=direct",
-        "--nfs-port=20049",
     ];
-    let cli = Cli::try_parse_from(all).unwrap();
+    let cli = Cli::try_parse_from(always.iter().chain(flags)).unwrap();
     let config = cli.arguments.run_args().config().unwrap();
-    assert_eq!(config.backend, BackendChoice::Direct { port: Some(20049) });
+    let expected = BackendChoice::Direct {
+        version,
+        nfs_port,
+        mount_port,
+    };
+    assert_eq!(config.backend, expected);
 }
 
 #[test]

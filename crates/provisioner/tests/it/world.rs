@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
 use provisioner::app;
 use provisioner::backend::Backend;
+use provisioner::backend::direct::Version;
 use provisioner::config::{
     BackendChoice, Config, DirectoryAttributes, ExportPath, LeaseTimes, Limits, ProvisionerName,
     Target, UnknownParameters, Workers,
@@ -117,7 +118,11 @@ pub(crate) fn config() -> Config {
             server: "server".to_owned(),
             export: ExportPath::new("/export").unwrap(),
         },
-        backend: BackendChoice::Direct { port: None },
+        backend: BackendChoice::Direct {
+            version: Version::V3,
+            nfs_port: None,
+            mount_port: None,
+        },
         kubeconfig: None,
         namespace: "default".to_owned(),
         identity: "test_1".to_owned(),

@@ -13,10 +13,21 @@ use crate::process::{Child, ProcessError};
 /// Lines of a process's log that its death shows.
 const TAIL: usize = 15;
 
-/// A process of the cluster that ended by itself.
+/// What a cluster is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A process on this machine.
+    Process,
+    /// A node in a container.
+    Node,
+}
+
+/// A part of the cluster that ended by itself.
 #[derive(Debug, Clone)]
 pub struct Died {
-    /// What it was: `etcd`.
+    /// What kind of part.
+    pub part: Part,
+    /// Which one: `etcd`, or a container's name.
     pub process: String,
     /// How it ended.
     pub status: ExitStatus,
@@ -29,6 +40,7 @@ pub struct Died {
 impl Died {
     pub(super) fn of(child: &Child, status: ExitStatus) -> Self {
         Self {
+            part: Part::Process,
             process: child.name().to_owned(),
             status,
             log: child.log().to_owned(),
@@ -45,14 +57,19 @@ impl Died {
 impl fmt::Display for Died {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            part,
             process,
             status,
             log,
             tail,
         } = self;
+        let part = match part {
+            Part::Process => "process",
+            Part::Node => "node",
+        };
         write!(
             f,
-            "process `{process}` of the cluster ended by itself ({status}); log {log}"
+            "{part} `{process}` of the cluster ended by itself ({status}); log {log}"
         )?;
         if tail.is_empty() {
             Ok(())
@@ -84,6 +101,25 @@ pub enum ClusterError {
     /// Keys and certificates could not be made.
     #[error("cannot make certificates for the cluster")]
     Pki(#[from] rcgen::Error),
+    /// Docker refused something. The source says what.
+    #[cfg(feature = "kind")]
+    #[error(transparent)]
+    Docker(#[from] crate::docker::DockerError),
+    /// kind ended with an error.
+    #[cfg(feature = "kind")]
+    #[error("kind did not create the cluster ({status}); log {log}, it says:\n{said}")]
+    Kind {
+        /// How it ended.
+        status: ExitStatus,
+        /// Its log.
+        log: Utf8PathBuf,
+        /// The part of its log that says why.
+        said: String,
+    },
+    /// What was asked for cannot be had here. The text says what is allowed.
+    #[cfg(feature = "kind")]
+    #[error("no cluster of kind `kind`: {0}")]
+    Unfit(String),
     /// A file of the cluster could not be written. The source names the path.
     #[error("cannot write the cluster's files")]
     Io(#[from] io::Error),

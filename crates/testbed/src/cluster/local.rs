@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use futures::future::{join_all, select_all};
 use kube::Client;
 use tracing::info;
@@ -22,7 +22,7 @@ mod boot;
 mod controller_manager;
 mod dns;
 mod etcd;
-pub(crate) mod kubeconfig;
+mod kubeconfig;
 mod layout;
 mod nodes;
 mod pki;
@@ -36,7 +36,7 @@ const BOOTS: usize = 3;
 const GRACE: Duration = Duration::ZERO;
 
 /// The programs of a local cluster.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct LocalBinaries {
     /// etcd.
     pub etcd: Utf8PathBuf,
@@ -88,8 +88,6 @@ pub struct LocalOptions {
 /// A local cluster that is up. Dropping it kills its processes.
 pub struct LocalCluster {
     info: ClusterInfo,
-    api_url: String,
-    authority: Utf8PathBuf,
     client: Client,
     children: Vec<Child>,
     stages: Vec<(&'static str, Duration)>,
@@ -128,16 +126,6 @@ impl LocalCluster {
     /// How long each stage of the boot took, in order.
     pub fn stages(&self) -> &[(&'static str, Duration)] {
         &self.stages
-    }
-
-    /// Writes a kubeconfig for a bearer token.
-    pub(crate) fn write_kubeconfig(
-        &self,
-        path: &Utf8Path,
-        token: &str,
-        namespace: &str,
-    ) -> std::io::Result<()> {
-        kubeconfig::with_token(path, &self.api_url, &self.authority, token, namespace)
     }
 }
 

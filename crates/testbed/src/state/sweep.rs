@@ -13,6 +13,8 @@ use nix::unistd::Pid;
 use super::{ChildRecord, Owner, State, StateError};
 use crate::artifacts::Home;
 
+pub(super) mod containers;
+
 /// Environment variable that every process of a testbed carries: the testbed's directory. It finds
 /// processes that no record names, such as children of the subject.
 pub const MARK: &str = "CLAIMCHECK_TESTBED";
@@ -31,14 +33,20 @@ pub struct Swept {
     pub processes: Vec<(String, u32)>,
     /// Mount points that were released.
     pub mounts: Vec<Utf8PathBuf>,
+    /// Names of containers that were removed.
+    pub containers: Vec<String>,
+    /// Names of Docker's networks that were removed.
+    pub networks: Vec<String>,
     /// Where its logs remain, when its state said so.
     pub logs: Option<Utf8PathBuf>,
 }
 
-/// Removes every testbed below `home` whose owner is dead, with its processes, mounts and directory.
+/// Removes every testbed below `home` whose owner is dead, with its processes, containers, mounts and
+/// directory.
 ///
 /// # Errors
-/// A directory cannot be read or removed, or a process does not die.
+/// A directory cannot be read or removed, a process does not die, or Docker does not remove a
+/// container.
 pub fn sweep_dead(home: &Home) -> Result<Vec<Swept>, StateError> {
     let _lock = home.lock()?;
     let mut swept = Vec::new();
@@ -87,12 +95,19 @@ fn remove(home: &Home, name: &str) -> Result<Swept, StateError> {
         .and_then(|text| serde_json::from_slice(&text).ok());
     let recorded = state.as_ref().map_or(&[][..], |state| &state.children);
     let processes = kill_processes(&directory, recorded)?;
+    // After the processes: one of them may be making containers.
+    let containers::Removed {
+        containers,
+        networks,
+    } = containers::sweep(name, &directory, state.is_some())?;
     let mounts = release_mounts(&directory)?;
     remove_directory(&directory)?;
     Ok(Swept {
         name: name.to_owned(),
         processes,
         mounts,
+        containers,
+        networks,
         logs: state.map(|state| state.logs),
     })
 }

@@ -2,40 +2,59 @@
 
 use camino::{Utf8Component, Utf8Path};
 
-/// Names of the built-in subjects.
-pub const BUILTIN: [&str; 3] = ["reference", "reference-mount", "idle"];
+/// Names of the built-in subjects; the first is the default.
+pub const BUILTIN: [&str; 6] = [
+    "reference",
+    "reference-mount",
+    "reference-incluster",
+    "reference-incluster-direct",
+    "local-path",
+    "idle",
+];
 
-/// The files of the built-in subjects, by their path below `fixtures/`.
-const FILES: [(&str, &str); 4] = [
-    (
-        "subjects/reference.yaml",
-        include_str!("../../../../fixtures/subjects/reference.yaml"),
-    ),
-    (
-        "subjects/reference-mount.yaml",
-        include_str!("../../../../fixtures/subjects/reference-mount.yaml"),
-    ),
-    (
-        "subjects/idle.yaml",
-        include_str!("../../../../fixtures/subjects/idle.yaml"),
-    ),
-    (
-        "walkthrough/rbac.yaml",
-        include_str!("../../../../fixtures/walkthrough/rbac.yaml"),
-    ),
+/// Where subject files are, in the source tree.
+const PLACE: [&str; 2] = ["fixtures", "subjects"];
+
+/// Files by their path in the source tree, with their texts.
+macro_rules! embedded {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../../", $path)))),*]
+    };
+}
+
+/// The files of the built-in subjects.
+const FILES: &[(&str, &str)] = embedded![
+    "fixtures/subjects/reference.yaml",
+    "fixtures/subjects/reference-mount.yaml",
+    "fixtures/subjects/reference-incluster.yaml",
+    "fixtures/subjects/reference-incluster-direct.yaml",
+    "fixtures/subjects/local-path.yaml",
+    "fixtures/subjects/local-path/namespace.yaml",
+    "fixtures/subjects/local-path/rbac.yaml",
+    "fixtures/subjects/local-path/config.yaml",
+    "fixtures/subjects/local-path/deployment.yaml",
+    "fixtures/subjects/local-path/class.yaml",
+    "fixtures/subjects/idle.yaml",
+    "fixtures/walkthrough/rbac.yaml",
+    "fixtures/walkthrough/deployment.yaml",
+    "deploy/plain/namespace.yaml",
+    "deploy/plain/rbac.yaml",
+    "deploy/plain/deployment.yaml",
+    "kind/images/local-path-provisioner/go.mod",
+    "kind/images/local-path-provisioner/go.sum",
 ];
 
 /// The text of the built-in subject `name`.
 pub(super) fn subject(name: &str) -> Option<&'static str> {
     let known = BUILTIN.contains(&name);
     known
-        .then(|| embedded(&format!("subjects/{name}.yaml")))
+        .then(|| text(&format!("{}/{name}.yaml", PLACE.join("/"))))
         .flatten()
 }
 
-/// The text of a manifest that a built-in subject names relative to its own file.
-pub(super) fn manifest(path: &Utf8Path) -> Option<&'static str> {
-    let mut parts = vec!["subjects"];
+/// The text of a file that a built-in subject names relative to its own file.
+pub(super) fn beside(path: &Utf8Path) -> Option<&'static str> {
+    let mut parts = PLACE.to_vec();
     for component in path.components() {
         match component {
             Utf8Component::ParentDir => {
@@ -46,10 +65,10 @@ pub(super) fn manifest(path: &Utf8Path) -> Option<&'static str> {
             Utf8Component::RootDir | Utf8Component::Prefix(_) => return None,
         }
     }
-    embedded(&parts.join("/"))
+    text(&parts.join("/"))
 }
 
-fn embedded(path: &str) -> Option<&'static str> {
+fn text(path: &str) -> Option<&'static str> {
     FILES
         .iter()
         .find(|(name, _)| *name == path)

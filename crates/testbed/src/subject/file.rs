@@ -8,14 +8,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::SignedDuration;
 use serde::Deserialize;
 
+use self::hints::{form_error, hint};
 use super::builtin;
 use super::error::SubjectError;
-use super::model::{Class, Manifest, ProcessStart, Subject};
-use super::placeholder::{Placeholder, PlaceholderError, expand};
+use super::model::{Class, Layout, Manifest, Subject};
+use super::start::{ProcessStart, Start};
 
-/// How alike two words must be for one to be offered for the other: at most two of five letters
-/// differ.
-const ALIKE: f64 = 0.6;
+mod hints;
+mod in_cluster;
+mod process;
 
 /// A subject file as it is written.
 #[derive(Debug, Deserialize)]
@@ -25,14 +26,14 @@ struct SubjectFile {
     #[serde(default)]
     version: Option<String>,
     provisioner: String,
-    start: Start,
+    start: StartForm,
     #[serde(default)]
     manifests: Vec<Utf8PathBuf>,
     #[serde(default)]
     class: Class,
     declares: Declares,
-    #[serde(default, rename = "layout")]
-    _layout: Layout,
+    #[serde(default)]
+    layout: LayoutForm,
     #[serde(default)]
     limits: BTreeMap<String, String>,
 }
@@ -40,8 +41,9 @@ struct SubjectFile {
 /// How the subject is started.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Start {
+enum StartForm {
     Process(ProcessStart),
+    Manifests(in_cluster::Form),
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,12 +54,13 @@ struct Declares {
     features: Vec<String>,
 }
 
-/// How a volume tells where it lies on the export.
+/// How a volume tells where it lies.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Layout {
-    #[serde(rename = "source")]
-    _source: LayoutSource,
+struct LayoutForm {
+    source: LayoutSource,
+    #[serde(default)]
+    path: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,14 +69,61 @@ enum LayoutSource {
     /// By its `nfs` source, whose path lies below the exported path.
     #[default]
     Nfs,
+    /// By its `hostPath` or `local` source and its node affinity.
+    NodeDirectory,
+}
+
+/// What a subject file names, read; paths are relative to the subject file.
+struct Beside<'a> {
+    file: &'a Utf8Path,
+    read: &'a dyn Fn(&Utf8Path) -> io::Result<String>,
+}
+
+impl Beside<'_> {
+    fn text(&self, path: &Utf8Path) -> Result<String, SubjectError> {
+        (self.read)(path).map_err(|source| SubjectError::Read {
+            file: self.file.to_owned(),
+            path: path.to_owned(),
+            hint: "; paths are relative to the subject file".to_owned(),
+            source,
+        })
+    }
+
+    fn manifests(&self, paths: Vec<Utf8PathBuf>) -> Result<Vec<Manifest>, SubjectError> {
+        let manifest = |path: Utf8PathBuf| {
+            let text = self.text(&path)?;
+            Ok(Manifest { path, text })
+        };
+        paths.into_iter().map(manifest).collect()
+    }
+
+    /// A value that cannot be.
+    fn wrong(&self, key: impl Into<String>, message: impl Into<String>) -> SubjectError {
+        self.wrong_with(key, message, String::new())
+    }
+
+    /// The same, with what may have been meant.
+    fn wrong_with(
+        &self,
+        key: impl Into<String>,
+        message: impl Into<String>,
+        hint: String,
+    ) -> SubjectError {
+        SubjectError::Value {
+            file: self.file.to_owned(),
+            key: key.into(),
+            message: message.into(),
+            hint,
+        }
+    }
 }
 
 /// Reads the built-in subject of that name, else the file at that path.
 pub(super) fn open(name_or_path: &str) -> Result<Subject, SubjectError> {
     let file = Utf8PathBuf::from(name_or_path);
     if let Some(text) = builtin::subject(name_or_path) {
-        return check(file, text, |path| {
-            builtin::manifest(path)
+        return check(&file, text, &|path| {
+            builtin::beside(path)
                 .map(str::to_owned)
                 .ok_or_else(|| ErrorKind::NotFound.into())
         });
@@ -85,140 +135,102 @@ pub(super) fn open(name_or_path: &str) -> Result<Subject, SubjectError> {
         source,
     })?;
     let directory = file.parent().unwrap_or(Utf8Path::new("")).to_owned();
-    check(file, &text, |path| {
+    check(&file, &text, &|path| {
         fs_err::read_to_string(directory.join(path))
     })
 }
 
-/// Makes a subject of a file's text; `manifest` reads what it names.
+/// Makes a subject of a file's text; `read` reads what it names.
 fn check(
-    file: Utf8PathBuf,
+    file: &Utf8Path,
     text: &str,
-    manifest: impl Fn(&Utf8Path) -> io::Result<String>,
+    read: &dyn Fn(&Utf8Path) -> io::Result<String>,
 ) -> Result<Subject, SubjectError> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     let written: SubjectFile = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| form_error(&file, &error))?;
+        .map_err(|error| form_error(file, &error))?;
     let SubjectFile {
         name,
         version,
         provisioner,
-        start: Start::Process(process),
+        start,
         manifests,
         class,
         declares: Declares { profiles, features },
-        _layout: _,
+        layout,
         limits,
     } = written;
 
-    let wrong = |key: &str, message: &str| SubjectError::Value {
-        file: file.clone(),
-        key: key.to_owned(),
-        message: message.to_owned(),
-        hint: String::new(),
-    };
+    let beside = Beside { file, read };
     if name.trim().is_empty() {
-        return Err(wrong(
-            "name",
-            "is empty: give the subject a name for reports",
-        ));
+        let message = "is empty: give the subject a name for reports";
+        return Err(beside.wrong("name", message));
     }
     if provisioner.trim().is_empty() {
-        return Err(wrong(
-            "provisioner",
-            "is empty: give the name that classes have",
-        ));
+        let message = "is empty: give the name that classes have";
+        return Err(beside.wrong("provisioner", message));
     }
     if profiles.is_empty() {
-        return Err(wrong(
-            "declares.profiles",
-            "is empty: declare at least `core`",
-        ));
+        let message = "is empty: declare at least `core`";
+        return Err(beside.wrong("declares.profiles", message));
     }
-    check_process(&file, &process)?;
-    let limits = limits
-        .into_iter()
-        .map(|(name, text)| match duration(&text) {
-            Some(limit) => Ok((name, limit)),
-            None => Err(wrong(
-                &format!("limits.{name}"),
-                &format!("is `{text}`, which is no time above zero: write it as `30s` or `2m`"),
-            )),
-        })
-        .collect::<Result<_, _>>()?;
-    let manifests = manifests
-        .into_iter()
-        .map(|path| match manifest(&path) {
-            Ok(text) => Ok(Manifest { path, text }),
-            Err(source) => Err(SubjectError::Read {
-                file: file.clone(),
-                path,
-                hint: "; manifests are relative to the subject file".to_owned(),
-                source,
-            }),
-        })
-        .collect::<Result<_, _>>()?;
+    let start = match start {
+        StartForm::Process(start) => {
+            process::check(&beside, &start)?;
+            Start::Process(start)
+        }
+        StartForm::Manifests(form) => Start::Manifests(in_cluster::checked(&beside, form)?),
+    };
     Ok(Subject {
         text: text.to_owned(),
         name,
         version,
         provisioner,
-        manifests,
-        process,
+        manifests: beside.manifests(manifests)?,
+        start,
+        layout: checked_layout(&beside, layout)?,
         class,
         profiles,
         features,
-        limits,
-        file,
+        limits: checked_limits(&beside, limits)?,
+        file: file.to_owned(),
     })
 }
 
-fn check_process(file: &Utf8Path, process: &ProcessStart) -> Result<(), SubjectError> {
-    let wrong = |key: String, message: String, hint: String| SubjectError::Value {
-        file: file.to_owned(),
-        key,
-        message,
-        hint,
-    };
-    if process.command.first().is_none_or(String::is_empty) {
-        let message = "is empty: give a program and its arguments".to_owned();
-        return Err(wrong(
-            "start.process.command".to_owned(),
-            message,
-            String::new(),
-        ));
-    }
-    if process
-        .bind
-        .as_ref()
-        .is_some_and(|path| !path.is_absolute())
-    {
-        let message = "is not an absolute path".to_owned();
-        return Err(wrong(
-            "start.process.bind".to_owned(),
-            message,
-            String::new(),
-        ));
-    }
-    let arguments = process
-        .command
-        .iter()
-        .map(|text| ("start.process.command".to_owned(), text));
-    let variables = process
-        .env
-        .iter()
-        .map(|(name, text)| (format!("start.process.env.{name}"), text));
-    for (key, text) in arguments.chain(variables) {
-        if let Err(error) = expand(text, |_| String::new()) {
-            let names = Placeholder::ALL.map(Placeholder::name);
-            let hint = match &error {
-                PlaceholderError::Unknown(name) => hint(name, &names),
-                PlaceholderError::Open => String::new(),
-            };
-            return Err(wrong(key, error.to_string(), hint));
+fn checked_layout(beside: &Beside<'_>, form: LayoutForm) -> Result<Layout, SubjectError> {
+    let wrong = |message: &str| Err(beside.wrong("layout.path", message));
+    match (form.source, form.path) {
+        (LayoutSource::Nfs, None) => Ok(Layout::Nfs),
+        (LayoutSource::Nfs, Some(_)) => {
+            wrong("belongs to `source: nodeDirectory`; an `nfs` source has the export's path")
+        }
+        (LayoutSource::NodeDirectory, None) => {
+            wrong("is missing: give the directory of the nodes in which volumes are made")
+        }
+        (LayoutSource::NodeDirectory, Some(path)) => {
+            let clean = path.components().collect::<Utf8PathBuf>() == path
+                && !path.as_str().ends_with('/')
+                && !path.as_str().contains("..");
+            if !path.is_absolute() || !clean || path == "/" {
+                return wrong("is no absolute path below `/`, without `..` and a final `/`");
+            }
+            Ok(Layout::NodeDirectory { path })
         }
     }
-    Ok(())
+}
+
+fn checked_limits(
+    beside: &Beside<'_>,
+    limits: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, Duration>, SubjectError> {
+    let checked = |(name, text): (String, String)| match duration(&text) {
+        Some(limit) => Ok((name, limit)),
+        None => Err(beside.wrong(
+            format!("limits.{name}"),
+            format!("is `{text}`, which is no time above zero: write it as `30s` or `2m`"),
+        )),
+    };
+    limits.into_iter().map(checked).collect()
 }
 
 /// A time above zero, as in `30s` or `1m 30s`.
@@ -227,54 +239,6 @@ fn duration(text: &str) -> Option<Duration> {
     Duration::try_from(duration)
         .ok()
         .filter(|duration| !duration.is_zero())
-}
-
-/// The decoder's error, with its place and what may have been meant.
-fn form_error(file: &Utf8Path, error: &serde_saphyr::Error) -> SubjectError {
-    use serde_saphyr::Error;
-
-    let error = error.without_snippet();
-    let (message, hint) = match error {
-        Error::SerdeUnknownField {
-            field, expected, ..
-        } => (format!("unknown key `{field}`"), hint(field, expected)),
-        Error::SerdeUnknownVariant {
-            variant, expected, ..
-        } => (
-            format!("unknown value `{variant}`"),
-            hint(variant, expected),
-        ),
-        Error::SerdeMissingField { field, .. } => (format!("`{field}` is missing"), String::new()),
-        other => (other.to_string(), String::new()),
-    };
-    let (line, column) = error
-        .location()
-        .map_or((1, 1), |place| (place.line(), place.column()));
-    SubjectError::Form {
-        file: file.to_owned(),
-        line,
-        column,
-        message,
-        hint,
-    }
-}
-
-/// What `word` may have meant: the one of `known` that is most like it, and else all of them.
-fn hint(word: &str, known: &[&str]) -> String {
-    let word = word.to_lowercase();
-    let likeness =
-        |other: &str| strsim::normalized_damerau_levenshtein(&word, &other.to_lowercase());
-    let best = known
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match best {
-        Some(best) if likeness(best) >= ALIKE => format!("; did you mean `{best}`?"),
-        Some(_) => {
-            let all: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-            format!("; allowed: {}", all.join(", "))
-        }
-        None => String::new(),
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::SubjectError;
 use super::file;
+use super::start::{Image, Start};
+use crate::kind::ClusterKind;
 
 /// A provisioner under test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +27,9 @@ pub struct Subject {
     /// Applied in order before it is started.
     pub manifests: Vec<Manifest>,
     /// How it is started.
-    pub process: ProcessStart,
+    pub start: Start,
+    /// Where its volumes lie.
+    pub layout: Layout,
     /// What its classes look like.
     pub class: Class,
     /// Profiles that it declares, unchecked.
@@ -62,8 +66,56 @@ impl Subject {
 
     /// Whether the export is bound to a path of the subject's own.
     pub fn bind(&self) -> Option<&Utf8Path> {
-        self.process.bind.as_deref()
+        match &self.start {
+            Start::Process(process) => process.bind.as_deref(),
+            Start::Manifests(_) => None,
+        }
     }
+
+    /// The images that the nodes must have before it is started; those that its manifests name
+    /// beside them are the nodes' business.
+    pub fn images(&self) -> &[Image] {
+        match &self.start {
+            Start::Process(_) => &[],
+            Start::Manifests(manifests) => &manifests.images,
+        }
+    }
+
+    /// Whether it can run on clusters of this kind. A process serves any cluster; pods and
+    /// directories of nodes are to be had with real nodes only.
+    ///
+    /// # Errors
+    /// It cannot; the key that says so is named.
+    pub fn runs_on(&self, kind: ClusterKind) -> Result<(), SubjectError> {
+        let needs = match (kind, &self.start, &self.layout) {
+            (ClusterKind::Kind, ..) | (_, Start::Process(_), Layout::Nfs) => return Ok(()),
+            (_, Start::Manifests(_), _) => ("start.manifests", "runs in pods"),
+            (.., Layout::NodeDirectory { .. }) => ("layout", "keeps volumes on nodes"),
+        };
+        Err(SubjectError::Value {
+            file: self.file.clone(),
+            key: needs.0.to_owned(),
+            message: format!(
+                "{}, and the nodes of a `{kind}` cluster are simulated",
+                needs.1
+            ),
+            hint: "; take `--cluster kind`".to_owned(),
+        })
+    }
+}
+
+/// Where the volumes of a subject lie, as their sources tell it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Below the exported path, which an `nfs` source names.
+    #[default]
+    Nfs,
+    /// Below this directory of the node that the volume's node affinity names, by a `hostPath` or
+    /// `local` source. The export that the suite looks into holds one directory per node then.
+    NodeDirectory {
+        /// The directory, absolute.
+        path: Utf8PathBuf,
+    },
 }
 
 /// A manifest of a subject.
@@ -73,45 +125,6 @@ pub struct Manifest {
     pub path: Utf8PathBuf,
     /// Its text: YAML of one or more documents.
     pub text: String,
-}
-
-/// A subject that is a process on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProcessStart {
-    /// Program and arguments, with placeholders ([`super::Placeholder`]).
-    pub command: Vec<String>,
-    /// Its environment, with placeholders, beside `PATH`, `HOME`, `LANG` and `TMPDIR`.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// The `ServiceAccount` whose rights it has; its token is in `${kubeconfig}`.
-    pub service_account: AccountReference,
-    /// An absolute path at which it finds the export, in a mount namespace of its own.
-    #[serde(default)]
-    pub bind: Option<Utf8PathBuf>,
-    /// How it is known to be ready; without it, it is ready once it was started.
-    #[serde(default)]
-    pub ready: Option<Readiness>,
-}
-
-/// A `ServiceAccount`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AccountReference {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-/// How a subject is known to be ready.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Readiness {
-    /// A Lease of that name, in the namespace of its `ServiceAccount`, has a holder.
-    Lease(String),
-    /// A line of its log holds this text.
-    Log(String),
 }
 
 /// What a subject's classes look like.
@@ -126,6 +139,20 @@ pub struct Class {
     pub volume_binding_mode: VolumeBindingMode,
     /// Mount options.
     pub mount_options: Vec<String>,
+    /// How parameter `pathPattern` is written, where the subject declares that feature.
+    pub pattern_syntax: PatternSyntax,
+}
+
+/// How a pattern of directories names what the claim says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PatternSyntax {
+    /// `${.PVC.annotations.KEY}`, as nfs-subdir-external-provisioner takes it.
+    #[default]
+    Subdir,
+    /// A template of Go over `.PVC`, the claim's metadata: `{{ index .PVC.Annotations "KEY" }}`, as
+    /// local-path-provisioner takes it.
+    GoTemplate,
 }
 
 /// What becomes of a volume whose claim is gone.

@@ -1,4 +1,4 @@
-//! Placeholders in a subject's command and environment: `${name}`, a closed set.
+//! Placeholders in a subject's command, environment and settings: `${name}`, a closed set.
 
 use std::fmt;
 
@@ -17,8 +17,10 @@ pub enum Placeholder {
     ExportServer,
     /// The exported path on the server.
     ExportPath,
-    /// The server's TCP port, of NFS and MOUNT.
+    /// The server's TCP port of NFS.
     ExportPort,
+    /// The server's TCP port of MOUNT (RFC 1813, appendix I), which may be the same.
+    ExportMountPort,
     /// The exported directory on this machine.
     ExportDirectory,
     /// Path of the subject's log.
@@ -27,7 +29,7 @@ pub enum Placeholder {
 
 impl Placeholder {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Claimcheck,
         Self::Kubeconfig,
         Self::Namespace,
@@ -35,6 +37,7 @@ impl Placeholder {
         Self::ExportServer,
         Self::ExportPath,
         Self::ExportPort,
+        Self::ExportMountPort,
         Self::ExportDirectory,
         Self::Log,
     ];
@@ -49,8 +52,22 @@ impl Placeholder {
             Self::ExportServer => "export.server",
             Self::ExportPath => "export.path",
             Self::ExportPort => "export.port",
+            Self::ExportMountPort => "export.mountPort",
             Self::ExportDirectory => "export.directory",
             Self::Log => "log",
+        }
+    }
+
+    /// Whether it means something inside the cluster: a path of this machine does not.
+    pub fn in_cluster(self) -> bool {
+        match self {
+            Self::Claimcheck | Self::Kubeconfig | Self::ExportDirectory | Self::Log => false,
+            Self::Namespace
+            | Self::Provisioner
+            | Self::ExportServer
+            | Self::ExportPath
+            | Self::ExportPort
+            | Self::ExportMountPort => true,
         }
     }
 

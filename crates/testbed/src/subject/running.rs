@@ -1,94 +1,172 @@
-//! A subject that runs as a process of this machine, with the rights of its `ServiceAccount`.
+//! A subject that runs: as a process of this machine, with the rights of its `ServiceAccount`, or in
+//! pods of the cluster.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use camino::Utf8Path;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use camino::{Utf8Path, Utf8PathBuf};
+use futures::FutureExt as _;
+use futures::future::Either;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
-use kube::runtime::wait::await_condition;
+use kube::runtime::wait::{Error as WaitError, await_condition};
 use kube::{Api, Client};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use self::in_cluster::InCluster;
 use super::error::StartError;
-use super::model::{AccountReference, Readiness, Subject};
-use super::placeholder::{Placeholder, expand};
-use crate::cluster::local::LocalCluster;
-use crate::manifests;
-use crate::process::{Bind, Child, Spec, tail};
-use crate::state::{ChildRecord, ExportInfo, MARK, SubjectState};
+use super::model::{Manifest, Subject};
+use super::placeholder::Placeholder;
+use super::start::{Readiness, Start};
+use crate::manifests::{self, ManifestError};
+use crate::process::{Child, tail};
+use crate::state::{ChildRecord, ExportInfo, SubjectState};
 
-/// How long a subject may take to become ready.
-const READY_LIMIT: Duration = Duration::from_mins(1);
-/// How long its token holds, in seconds: longer than any run.
-const TOKEN_SECONDS: i64 = 24 * 60 * 60;
+mod in_cluster;
+mod kubeconfig;
+mod pod_logs;
+mod process;
+
 /// How often its log is looked at: a file tells nobody that it grew.
 const LOG_POLL: Duration = Duration::from_millis(50);
 /// Lines of its log that an error shows.
 const TAIL: usize = 15;
 
 /// What a subject is started with.
-#[derive(Debug)]
 pub struct StartOptions<'a> {
-    /// The subject.
+    /// The subject. Whether it runs on this kind of cluster was asked before
+    /// ([`Subject::runs_on`]), and the nodes have its images ([`Subject::images`]).
     pub subject: &'a Subject,
-    /// The cluster it serves.
-    pub cluster: &'a LocalCluster,
+    /// A client with all rights on the cluster it serves.
+    pub client: Client,
+    /// The kubeconfig with all rights; a process subject gets one for the same server.
+    pub kubeconfig: &'a Utf8Path,
     /// The export it serves claims on.
     pub export: &'a ExportInfo,
-    /// The testbed's directory, where its kubeconfig goes.
+    /// The testbed's directory, where the kubeconfig of a process subject goes.
     pub directory: &'a Utf8Path,
     /// Where its log goes, as `subject.log`.
     pub logs: &'a Utf8Path,
     /// What `${claimcheck}` stands for: the path of `claimcheck`.
     pub claimcheck: &'a Utf8Path,
-    /// The executable that guards it; `None` for the running one.
+    /// The executable that guards a process subject; `None` for the running one.
     pub guard: Option<&'a Utf8Path>,
 }
 
-/// A subject that runs. Dropping it kills its process and what that started.
+impl fmt::Debug for StartOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartOptions")
+            .field("subject", &self.subject.name)
+            .field("export", &self.export)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StartOptions<'_> {
+    fn log(&self) -> Utf8PathBuf {
+        self.logs.join("subject.log")
+    }
+
+    /// What a placeholder stands for. `kubeconfig` is that of a process subject.
+    fn value(&self, placeholder: Placeholder, kubeconfig: &Utf8Path) -> String {
+        let Self {
+            subject, export, ..
+        } = self;
+        match placeholder {
+            Placeholder::Claimcheck => self.claimcheck.to_string(),
+            Placeholder::Kubeconfig => kubeconfig.to_string(),
+            Placeholder::Namespace => subject.start.namespace().to_owned(),
+            Placeholder::Provisioner => subject.provisioner.clone(),
+            Placeholder::ExportServer => export.server.clone(),
+            Placeholder::ExportPath => export.path.clone(),
+            Placeholder::ExportPort => export.port.to_string(),
+            Placeholder::ExportMountPort => export.mount_port.to_string(),
+            Placeholder::ExportDirectory => export.directory.to_string(),
+            Placeholder::Log => self.log().to_string(),
+        }
+    }
+}
+
+/// A subject that runs. Dropping it kills its process and what that started; what it has in the
+/// cluster stays until [`RunningSubject::stop`], or goes with the cluster.
 #[derive(Debug)]
 pub struct RunningSubject {
-    child: Child,
+    runs: Runs,
+    log: Utf8PathBuf,
     state: SubjectState,
 }
 
+#[derive(Debug)]
+enum Runs {
+    Process(Child),
+    InCluster(InCluster),
+}
+
+/// How a subject ended without being asked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectEnd {
+    /// Its process ended.
+    Process(ExitStatus),
+    /// A container of one of its pods ended; kubelet starts another one.
+    Container {
+        /// The pod's name.
+        pod: String,
+        /// The container's name.
+        container: String,
+        /// Its exit code.
+        code: i32,
+        /// Why, in kubelet's words: `Error`, `OOMKilled`, ...
+        reason: String,
+    },
+}
+
+impl fmt::Display for SubjectEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(status) => status.fmt(f),
+            Self::Container {
+                pod,
+                container,
+                code,
+                reason,
+            } => write!(
+                f,
+                "container {container} of pod {pod}: {reason}, exit code {code}"
+            ),
+        }
+    }
+}
+
 impl RunningSubject {
-    /// Applies the subject's manifests, gives it a kubeconfig with a token of its `ServiceAccount`,
-    /// starts it and waits until it is ready.
+    /// Applies the subject's manifests, starts it and waits until it is ready. A process gets a
+    /// kubeconfig with a token of its `ServiceAccount`.
     ///
     /// # Errors
     /// A manifest is refused, there is no such account, the process cannot be started, or it ends or
-    /// is not ready in time; it does not run then.
+    /// is not ready in time; a process does not run then, and what was applied stays.
     pub async fn start(options: StartOptions<'_>) -> Result<Self, StartError> {
         let subject = options.subject;
-        let client = options.cluster.client();
-        let account = &subject.process.service_account;
-        apply_manifests(&client, subject).await?;
-        let token = token(&client, subject, account).await?;
-        let kubeconfig = options.directory.join("subject.kubeconfig");
-        options
-            .cluster
-            .write_kubeconfig(&kubeconfig, &token, &account.namespace)
-            .map_err(|error| cannot_start(subject, error))?;
-
-        let spec = spec(&options, &kubeconfig)?;
-        let child = Child::spawn(spec)
-            .await
-            .map_err(|error| cannot_start(subject, error))?;
-        ready(&client, subject, &child).await?;
+        let applied = subject.manifests.iter();
+        for manifest in applied {
+            apply(&options, manifest).await?;
+        }
+        let runs = match &subject.start {
+            Start::Process(start) => Runs::Process(process::start(&options, start).await?),
+            Start::Manifests(start) => Runs::InCluster(in_cluster::start(&options, start).await?),
+        };
         let state = SubjectState {
             file: subject.file.clone(),
             sha256: subject.sha256(),
             name: subject.name.clone(),
             version: subject.version.clone(),
             provisioner: subject.provisioner.clone(),
-            pid: Some(child.pid()),
+            pid: match &runs {
+                Runs::Process(child) => Some(child.pid()),
+                Runs::InCluster(_) => None,
+            },
         };
-        Ok(Self { child, state })
+        let log = options.log();
+        Ok(Self { runs, log, state })
     }
 
     /// What the testbed's state says of it.
@@ -96,191 +174,86 @@ impl RunningSubject {
         &self.state
     }
 
-    /// Its process.
-    pub fn record(&self) -> &ChildRecord {
-        self.child.record()
+    /// Its process, where it is one of this machine.
+    pub fn record(&self) -> Option<&ChildRecord> {
+        match &self.runs {
+            Runs::Process(child) => Some(child.record()),
+            Runs::InCluster(_) => None,
+        }
     }
 
-    /// Its log.
+    /// Its log; that of pods is followed as long as this lives, each line with the pod's name.
     pub fn log(&self) -> &Utf8Path {
-        self.child.log()
+        &self.log
     }
 
     /// The last lines of its log.
     pub fn tail(&self) -> String {
-        self.child.tail(TAIL)
+        tail(&self.log, TAIL)
     }
 
-    /// Ends when its process has ended by itself. That is the subject's failure, not the testbed's.
-    pub fn exited(&self) -> impl Future<Output = ExitStatus> + Send + use<> {
-        self.child.exited()
+    /// Ends when its process, or a container of its pods, has ended by itself. That is the subject's
+    /// failure, not the testbed's. Pods that somebody deletes do not count.
+    pub fn exited(&self) -> impl Future<Output = SubjectEnd> + Send + use<> {
+        match &self.runs {
+            Runs::Process(child) => Either::Left(child.exited().map(SubjectEnd::Process)),
+            Runs::InCluster(in_cluster) => Either::Right(in_cluster.container_ended()),
+        }
     }
 
-    /// Ends it: SIGTERM, and SIGKILL after `grace`. What it started goes with it.
-    pub async fn stop(self, grace: Duration) -> ExitStatus {
-        self.child.stop(grace).await
+    /// Ends it. A process gets SIGTERM, and SIGKILL after `grace`; what it started goes with it. Of
+    /// a subject in the cluster everything that was applied goes, in reverse order, each within its
+    /// own limit.
+    ///
+    /// # Errors
+    /// An object of it cannot be removed or stays; the others were removed.
+    pub async fn stop(self, grace: Duration) -> Result<(), ManifestError> {
+        match self.runs {
+            Runs::Process(child) => {
+                child.stop(grace).await;
+                Ok(())
+            }
+            Runs::InCluster(in_cluster) => in_cluster.remove().await,
+        }
     }
 }
 
-async fn apply_manifests(client: &Client, subject: &Subject) -> Result<(), StartError> {
-    let namespace = &subject.process.service_account.namespace;
-    for manifest in &subject.manifests {
-        manifests::apply(client, &manifest.text, namespace)
-            .await
-            .map_err(|error| StartError::Manifest {
-                subject: subject.name.clone(),
-                manifest: manifest.path.to_string(),
-                source: Box::new(error),
-            })?;
-    }
-    Ok(())
-}
-
-/// A token of the account, as a pod of it would get.
-async fn token(
-    client: &Client,
-    subject: &Subject,
-    account: &AccountReference,
-) -> Result<String, StartError> {
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &account.namespace);
-    let request = TokenRequest {
-        spec: Some(TokenRequestSpec {
-            expiration_seconds: Some(TOKEN_SECONDS),
-            ..TokenRequestSpec::default()
-        }),
-        ..TokenRequest::default()
-    };
-    let refused = |source| StartError::Account {
-        subject: subject.name.clone(),
-        namespace: account.namespace.clone(),
-        account: account.name.clone(),
-        source,
-    };
-    let answer = api
-        .create_token_request(&account.name, &PostParams::default(), &request)
+async fn apply(options: &StartOptions<'_>, manifest: &Manifest) -> Result<(), StartError> {
+    let namespace = options.subject.start.namespace();
+    manifests::apply(&options.client, &manifest.text, namespace)
         .await
-        .map_err(|error| refused(Box::new(error)))?;
-    let token = answer.status.and_then(|status| status.token);
-    token.ok_or_else(|| refused("the answer has no token".into()))
+        .map(drop)
+        .map_err(|error| not_applied(options.subject, manifest, error))
 }
 
-/// How to start the process.
-fn spec(options: &StartOptions<'_>, kubeconfig: &Utf8Path) -> Result<Spec, StartError> {
-    let StartOptions {
-        subject,
-        export,
-        directory,
-        logs,
-        claimcheck,
-        guard,
-        ..
-    } = *options;
-    let log = logs.join("subject.log");
-    let value = |placeholder| match placeholder {
-        Placeholder::Claimcheck => claimcheck.to_string(),
-        Placeholder::Kubeconfig => kubeconfig.to_string(),
-        Placeholder::Namespace => subject.process.service_account.namespace.clone(),
-        Placeholder::Provisioner => subject.provisioner.clone(),
-        Placeholder::ExportServer => export.server.clone(),
-        Placeholder::ExportPath => export.path.clone(),
-        Placeholder::ExportPort => export.port.to_string(),
-        Placeholder::ExportDirectory => export.directory.to_string(),
-        Placeholder::Log => log.to_string(),
-    };
-    let filled = |text: &String| {
-        let error = |error| cannot_start(subject, std::io::Error::other(format!("{text} {error}")));
-        expand(text, value).map_err(error)
-    };
-    let mut command = subject.process.command.iter().map(filled);
-    let program = command
-        .next()
-        .unwrap_or_else(|| Err(cannot_start(subject, std::io::Error::other("no command"))))?;
-    let args = command.collect::<Result<_, _>>()?;
-    let mut env = subject
-        .process
-        .env
-        .iter()
-        .map(|(name, text)| Ok((name.clone(), filled(text)?)))
-        .collect::<Result<BTreeMap<_, _>, StartError>>()?;
-    env.insert(MARK.to_owned(), directory.to_string());
-    Ok(Spec {
-        name: "subject".to_owned(),
-        command: program,
-        args,
-        env,
-        dir: directory.to_owned(),
-        bind: bind(subject, &export.directory)?,
-        log,
-        guard: guard.map(Utf8Path::to_owned),
-    })
-}
-
-/// The export at the path that the subject insists on.
-fn bind(subject: &Subject, export: &Utf8Path) -> Result<Vec<Bind>, StartError> {
-    let Some(path) = subject.bind() else {
-        return Ok(Vec::new());
-    };
-    if !path.is_dir() {
-        let subject = subject.name.clone();
-        return Err(StartError::BindTarget {
-            subject,
-            path: path.to_owned(),
-        });
+fn not_applied(subject: &Subject, manifest: &Manifest, error: ManifestError) -> StartError {
+    StartError::Manifest {
+        subject: subject.name.clone(),
+        manifest: manifest.path.to_string(),
+        source: Box::new(error),
     }
-    Ok(vec![Bind {
-        from: export.to_owned(),
-        to: path.to_owned(),
-    }])
 }
 
-/// Ends when the subject is ready.
-async fn ready(client: &Client, subject: &Subject, child: &Child) -> Result<(), StartError> {
-    let Some(readiness) = &subject.process.ready else {
-        return Ok(());
-    };
-    let namespace = &subject.process.service_account.namespace;
-    let (waited_for, until_ready) = match readiness {
-        Readiness::Lease(name) => {
-            let text = format!("no holder of Lease {namespace}/{name}");
-            (
-                text,
-                futures::future::Either::Left(held(client, namespace, name)),
-            )
-        }
-        Readiness::Log(line) => {
-            let text = format!("no line with `{line}` in its log");
-            (
-                text,
-                futures::future::Either::Right(logged(child.log(), line)),
-            )
-        }
-    };
-    tokio::select! {
-        status = child.exited() => Err(StartError::Ended {
-            subject: subject.name.clone(),
-            status,
-            log: child.log().to_owned(),
-            tail: child.tail(TAIL),
-        }),
-        result = timeout(READY_LIMIT, until_ready) => match result {
-            Ok(result) => result.map_err(|error| cannot_start(subject, error)),
-            Err(_) => Err(StartError::NotReady {
-                subject: subject.name.clone(),
-                waited_for,
-                limit: READY_LIMIT,
-                log: child.log().to_owned(),
-                tail: child.tail(TAIL),
-            }),
-        },
+/// What readiness is waited for, in words, and the wait for it, which has no limit.
+fn readiness<'a>(
+    options: &'a StartOptions<'_>,
+    readiness: &'a Readiness,
+) -> (String, impl Future<Output = Result<(), WaitError>> + 'a) {
+    let namespace = options.subject.start.namespace();
+    match readiness {
+        Readiness::Lease(name) => (
+            format!("no holder of Lease {namespace}/{name}"),
+            Either::Left(held(&options.client, namespace, name)),
+        ),
+        Readiness::Log(line) => (
+            format!("no line with `{line}` in its log"),
+            Either::Right(logged(options.log(), line)),
+        ),
     }
 }
 
 /// Ends when the Lease has a holder.
-async fn held(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-) -> Result<(), kube::runtime::wait::Error> {
+async fn held(client: &Client, namespace: &str, name: &str) -> Result<(), WaitError> {
     let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
     await_condition(api, name, is_held).await.map(|_| ())
 }
@@ -292,8 +265,8 @@ fn is_held(lease: Option<&Lease>) -> bool {
 }
 
 /// Ends when the log holds the text.
-async fn logged(log: &Utf8Path, text: &str) -> Result<(), kube::runtime::wait::Error> {
-    while !tail(log, usize::MAX).contains(text) {
+async fn logged(log: Utf8PathBuf, text: &str) -> Result<(), WaitError> {
+    while !tail(&log, usize::MAX).contains(text) {
         sleep(LOG_POLL).await;
     }
     Ok(())

@@ -7,6 +7,9 @@
 //! <cache>/tools/<name>/.staging-<random>/                   where it is being made
 //! ```
 //!
+//! Go commands that are no tools of the project lie the same way under `<cache>/modules`, with the
+//! hash of what they are built from in the version's place.
+//!
 //! An entry appears by one rename, complete or not at all. Staging directories are made only by who
 //! holds the lock, so whoever gets the lock may remove all it finds: they belong to dead runs. The
 //! lock is flock(2) on an open file, which ends with its process however that ends.
@@ -50,9 +53,9 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CacheRecord {
-    /// The tool's name.
+    /// The name of the binary.
     pub tool: String,
-    /// Its version, with a leading `v`.
+    /// Its version with a leading `v`; for a command that is no tool, the hash of its module.
     pub version: String,
     /// Operating system and processor, joined by a hyphen.
     pub platform: String,
@@ -83,6 +86,22 @@ pub(crate) enum Found {
     },
 }
 
+/// What an entry is found by, beside the platform. Both parts are safe as file names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) version: String,
+}
+
+impl From<Tool> for Key {
+    fn from(tool: Tool) -> Self {
+        Self {
+            name: tool.name().to_owned(),
+            version: versions::version(tool).to_owned(),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     root: Utf8PathBuf,
@@ -90,32 +109,39 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The cache in the directory `tools` of claimcheck's cache directory.
-    pub(crate) fn new(directory: &Utf8Path, platform: Platform) -> Self {
+    /// The tools, in the directory `tools` of claimcheck's cache directory.
+    pub(crate) fn tools(directory: &Utf8Path, platform: Platform) -> Self {
         Self {
             root: directory.join("tools"),
             platform,
         }
     }
 
-    fn directory(&self, tool: Tool) -> Utf8PathBuf {
-        self.root.join(tool.name())
+    /// Other Go commands, in the directory `modules` of claimcheck's cache directory.
+    pub(crate) fn modules(directory: &Utf8Path, platform: Platform) -> Self {
+        Self {
+            root: directory.join("modules"),
+            platform,
+        }
     }
 
-    fn entry(&self, tool: Tool) -> Utf8PathBuf {
-        let version = versions::version(tool);
-        self.directory(tool)
-            .join(format!("{version}-{}", self.platform))
+    fn directory(&self, key: &Key) -> Utf8PathBuf {
+        self.root.join(&key.name)
     }
 
-    /// Looks a tool up by what is cheap to see: the record reads, and the binary is an executable
+    fn entry(&self, key: &Key) -> Utf8PathBuf {
+        self.directory(key)
+            .join(format!("{}-{}", key.version, self.platform))
+    }
+
+    /// Looks a binary up by what is cheap to see: the record reads, and the binary is an executable
     /// file of the recorded size.
-    pub(crate) fn find(&self, tool: Tool) -> Found {
-        let entry = self.entry(tool);
+    pub(crate) fn find(&self, key: &Key) -> Found {
+        let entry = self.entry(key);
         if !entry.exists() {
             return Found::Nothing;
         }
-        let path = entry.join(tool.name());
+        let path = entry.join(&key.name);
         let record = match fs::read_to_string(entry.join(RECORD_FILE)) {
             Ok(text) => match serde_json::from_str::<CacheRecord>(&text) {
                 Ok(record) => record,
@@ -139,13 +165,13 @@ impl Cache {
         }
     }
 
-    /// Waits until no other run works on `tool`, and removes what dead runs left.
+    /// Waits until no other run works on `key`, and removes what dead runs left.
     pub(crate) async fn lock(
         &self,
-        tool: Tool,
+        key: &Key,
         progress: &dyn Progress,
     ) -> Result<Arc<Lock>, ToolError> {
-        let directory = self.directory(tool);
+        let directory = self.directory(key);
         fs::create_dir_all(&directory)
             .map_err(|error| ToolError::cache(format!("create {directory}"), error))?;
         let path = directory.join(".lock");
@@ -163,14 +189,14 @@ impl Cache {
             }
             match reported {
                 None => progress.on(
-                    tool,
+                    &key.name,
                     ToolEvent::Started {
                         stage: Stage::Waiting,
                         detail: "another run is getting it".to_owned(),
                     },
                 ),
                 Some(last) if last.elapsed() >= LOCK_REPORT => progress.on(
-                    tool,
+                    &key.name,
                     ToolEvent::StillAt {
                         stage: Stage::Waiting,
                         elapsed: since.elapsed(),
@@ -185,6 +211,7 @@ impl Cache {
             reported = Some(Instant::now());
         }
         let lock = Arc::new(Lock {
+            key: key.clone(),
             directory,
             _file: file,
         });
@@ -192,25 +219,25 @@ impl Cache {
         Ok(lock)
     }
 
-    /// Puts what `staging` holds in the place of the tool's entry. The binary must be at
+    /// Puts what `staging` holds in the place of its entry. The binary must be at
     /// [`Staging::binary`] already.
     ///
     /// Blocks: it computes the binary's sha256 and writes it through to the disk, since after a
     /// power failure a renamed file may otherwise be empty.
     pub(crate) fn commit(
         &self,
-        tool: Tool,
         staging: &Staging,
         source: Source,
         from: String,
         download_sha256: Option<String>,
     ) -> Result<CacheRecord, ToolError> {
+        let key = staging.key();
         let write = || -> std::io::Result<CacheRecord> {
-            let binary = staging.binary(tool);
+            let binary = staging.binary();
             fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755))?;
             let record = CacheRecord {
-                tool: tool.name().to_owned(),
-                version: versions::version(tool).to_owned(),
+                tool: key.name.clone(),
+                version: key.version.clone(),
                 platform: self.platform.to_string(),
                 source,
                 from,
@@ -223,7 +250,7 @@ impl Cache {
             let mut text = serde_json::to_string_pretty(&record)?;
             text.push('\n');
             fs::write(staging.entry().join(RECORD_FILE), text)?;
-            let entry = self.entry(tool);
+            let entry = self.entry(key);
             if entry.exists() {
                 // A damaged one: a directory cannot be renamed over another that is not empty.
                 fs::rename(&entry, staging.path.join("damaged"))?;
@@ -231,12 +258,25 @@ impl Cache {
             fs::rename(staging.entry(), &entry)?;
             Ok(record)
         };
-        write().map_err(|error| ToolError::cache(format!("store {tool}"), error))
+        write().map_err(|error| ToolError::cache(format!("store {}", key.name), error))
+    }
+
+    /// Reads back what was just stored.
+    pub(crate) fn committed(&self, key: &Key) -> Result<(Utf8PathBuf, CacheRecord), ToolError> {
+        let problem = match self.find(key) {
+            Found::Entry { path, record } => return Ok((path, record)),
+            Found::Damaged(problem) => problem,
+            Found::Nothing => "its entry has vanished".to_owned(),
+        };
+        Err(ToolError::cache(
+            format!("read back {}", key.name),
+            std::io::Error::other(problem),
+        ))
     }
 
     /// Computes the sha256 of a cached binary and compares it with its record. Blocks.
-    pub(crate) fn verify(&self, tool: Tool) -> Found {
-        match self.find(tool) {
+    pub(crate) fn verify(&self, key: &Key) -> Found {
+        match self.find(key) {
             Found::Entry { path, record } => match checksum::of_file(&path) {
                 Ok(sum) if sum == record.sha256 => Found::Entry { path, record },
                 Ok(sum) => Found::Damaged(format!(
@@ -250,9 +290,10 @@ impl Cache {
     }
 }
 
-/// The right to make one tool; released when the last reference is dropped.
+/// The right to make one binary; released when the last reference is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
+    key: Key,
     directory: Utf8PathBuf,
     _file: fs::File,
 }
@@ -286,7 +327,7 @@ impl Lock {
             .join(format!("{STAGING_PREFIX}{}", uuid::Uuid::new_v4().simple()));
         let staging = Staging {
             path,
-            _lock: Arc::clone(self),
+            lock: Arc::clone(self),
         };
         fs::create_dir_all(staging.entry())
             .map_err(|error| ToolError::cache(format!("create {}", staging.path), error))?;
@@ -294,22 +335,26 @@ impl Lock {
     }
 }
 
-/// A directory in which a tool is being made; removed when the last reference is dropped. It keeps
+/// A directory in which a binary is made; removed when the last reference is dropped. It keeps
 /// the lock, so blocking work that outlives its caller is still alone.
 #[derive(Debug)]
 pub(crate) struct Staging {
     path: Utf8PathBuf,
-    _lock: Arc<Lock>,
+    lock: Arc<Lock>,
 }
 
 impl Staging {
+    fn key(&self) -> &Key {
+        &self.lock.key
+    }
+
     fn entry(&self) -> Utf8PathBuf {
         self.path.join("entry")
     }
 
     /// Where the finished binary belongs.
-    pub(crate) fn binary(&self, tool: Tool) -> Utf8PathBuf {
-        self.entry().join(tool.name())
+    pub(crate) fn binary(&self) -> Utf8PathBuf {
+        self.entry().join(&self.key().name)
     }
 
     /// A path of that name for what is needed on the way.

@@ -86,7 +86,7 @@ impl Downloader {
         let (expected, publisher) = self.expected(download).await?;
         let url = self.url(&download.address);
         progress.on(
-            tool,
+            tool.name(),
             ToolEvent::Started {
                 stage: Stage::Download,
                 detail: url.clone(),
@@ -202,7 +202,7 @@ async fn save(
     let mut hasher = Hasher::default();
     let mut done = 0;
     let mut told = Instant::now();
-    progress.on(tool, ToolEvent::Bytes { done, total });
+    progress.on(tool.name(), ToolEvent::Bytes { done, total });
     while let Some(chunk) = response.chunk().await.map_err(|error| {
         let cause = causes(&error.without_url());
         match total {
@@ -215,11 +215,11 @@ async fn save(
         done += chunk.len() as u64;
         if told.elapsed() >= BYTES_EVERY {
             told = Instant::now();
-            progress.on(tool, ToolEvent::Bytes { done, total });
+            progress.on(tool.name(), ToolEvent::Bytes { done, total });
         }
     }
     file.flush().await.map_err(write_error)?;
-    progress.on(tool, ToolEvent::Bytes { done, total });
+    progress.on(tool.name(), ToolEvent::Bytes { done, total });
     Ok(hasher.finish())
 }
 

@@ -111,3 +111,45 @@ impl ToolError {
         }
     }
 }
+
+/// Why a Go command that is no tool of the project could not be had. Each text fits after "failed
+/// to".
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// A Go module that pins a command could not be read.
+    #[error("read the Go module in {directory}: it needs a go.mod and a go.sum")]
+    Module {
+        /// Where it was looked for.
+        directory: Utf8PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A text that is no import path of a Go command.
+    #[error(
+        "build `{package}`: {problem}; give the import path of a command, for instance \
+         example.org/module/cmd/name"
+    )]
+    Package {
+        /// The text.
+        package: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// It could not be built.
+    #[error(
+        "build {package} with `{go}`: {reason}. Install Go 1.26 or later, or name a Go command \
+         with CLAIMCHECK_GO"
+    )]
+    Build {
+        /// The package of the command.
+        package: String,
+        /// The Go command.
+        go: Utf8PathBuf,
+        /// Why there is no binary.
+        reason: String,
+    },
+    /// The cache could not be used.
+    #[error(transparent)]
+    Cache(#[from] ToolError),
+}

@@ -80,13 +80,14 @@ pub struct ToolOptions {
 }
 
 impl ToolOptions {
-    /// All tools for this machine from every source, with the given cache directory.
+    /// The tools of a `local` cluster for this machine from every source, with the given cache
+    /// directory.
     ///
     /// # Errors
     /// [`ToolError::Platform`] on a system for which no tools are published.
     pub fn new(cache: Utf8PathBuf) -> Result<Self, ToolError> {
         Ok(Self {
-            wanted: Tool::ALL.to_vec(),
+            wanted: Tool::LOCAL.to_vec(),
             platform: Platform::current()?,
             paths: BTreeMap::new(),
             cache,

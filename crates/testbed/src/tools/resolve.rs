@@ -5,134 +5,23 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use futures::future::try_join_all;
-use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::cache::{Cache, CacheRecord, Found, Lock, Source};
+use super::build::{self, Recipe};
+use super::cache::{Cache, Found, Key, Lock, Source};
 use super::download::{Downloader, Failure};
 use super::error::{Attempt, ToolError};
 use super::options::ToolOptions;
 use super::progress::{Progress, Stage, ToolEvent};
+use super::set::{Origin, ResolvedTool, ToolSet, ToolState, ToolStatus};
 use super::tool::Tool;
 use super::versions::{self, Unpack};
-use super::{archive, build};
+use super::{archive, modules};
 
 /// So many downloads at once.
 const DOWNLOADS: usize = 4;
-
-/// Where a tool came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// The user gave its path; nothing is known of its version.
-    Given,
-    /// The official download, now or earlier.
-    Download,
-    /// A build from the Go module, now or earlier.
-    Build,
-}
-
-impl Origin {
-    /// The origin as a word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Given => "given",
-            Self::Download => "download",
-            Self::Build => "build",
-        }
-    }
-}
-
-impl From<Source> for Origin {
-    fn from(source: Source) -> Self {
-        match source {
-            Source::Download => Self::Download,
-            Source::Build => Self::Build,
-        }
-    }
-}
-
-/// A tool that is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ResolvedTool {
-    /// Which tool.
-    pub tool: Tool,
-    /// Its binary, an absolute path.
-    pub path: Utf8PathBuf,
-    /// Its version with a leading `v`; unknown for a path the user gave.
-    pub version: Option<String>,
-    /// Where it came from.
-    pub origin: Origin,
-    /// Size in bytes.
-    pub size: u64,
-    /// The address of the download or the Go package; none for a path the user gave.
-    pub from: Option<String>,
-}
-
-impl ResolvedTool {
-    fn cached(tool: Tool, path: Utf8PathBuf, record: CacheRecord) -> Self {
-        Self {
-            tool,
-            path,
-            version: Some(record.version),
-            origin: record.source.into(),
-            size: record.size,
-            from: Some(record.from),
-        }
-    }
-}
-
-/// The tools that were wanted, all of them.
-#[derive(Debug, Clone, Default)]
-pub struct ToolSet(BTreeMap<Tool, ResolvedTool>);
-
-impl ToolSet {
-    /// The absolute path of a tool's binary.
-    ///
-    /// # Panics
-    /// When the tool was not among those wanted.
-    pub fn path(&self, tool: Tool) -> &Utf8Path {
-        &self.get(tool).expect("the tool was resolved").path
-    }
-
-    /// A tool, if it was among those wanted.
-    pub fn get(&self, tool: Tool) -> Option<&ResolvedTool> {
-        self.0.get(&tool)
-    }
-
-    /// All tools, in the order of [`Tool::ALL`].
-    pub fn iter(&self) -> impl Iterator<Item = &ResolvedTool> {
-        self.0.values()
-    }
-}
-
-/// What is there of a tool, without getting it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "state")]
-pub enum ToolState {
-    /// Ready to be used.
-    Present(ResolvedTool),
-    /// Neither given nor in the cache.
-    Missing,
-    /// In the cache, but not as it was left; it is replaced when it is next resolved.
-    Damaged {
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-/// A line of the list of tools.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ToolStatus {
-    /// Which tool.
-    pub tool: Tool,
-    /// The version that is wanted, with a leading `v`.
-    pub wanted: &'static str,
-    /// What is there.
-    pub status: ToolState,
-}
 
 /// The way to tools.
 #[derive(Debug, Clone, Copy)]
@@ -156,22 +45,24 @@ impl Tools {
         options: &ToolOptions,
         progress: &dyn Progress,
     ) -> Result<ToolSet, ToolError> {
-        let cache = Cache::new(&options.cache, options.platform);
+        let cache = Cache::tools(&options.cache, options.platform);
         let mut set = BTreeMap::new();
         let mut absent = Vec::new();
         for &tool in &options.wanted {
+            // Named twice, for instance by two lists put together: a tool's lock is taken once.
+            if set.contains_key(&tool) || absent.contains(&tool) {
+                continue;
+            }
             if let Some(path) = options.paths.get(&tool) {
                 set.insert(tool, given(tool, path)?);
             } else {
-                match cache.find(tool) {
+                match cache.find(&tool.into()) {
                     Found::Entry { path, record } => {
                         set.insert(tool, ResolvedTool::cached(tool, path, record));
                     }
                     Found::Damaged(problem) => {
-                        progress.on(
-                            tool,
-                            ToolEvent::Warning(format!("replacing the cached one: {problem}")),
-                        );
+                        let warning = format!("replacing the cached one: {problem}");
+                        progress.on(tool.name(), ToolEvent::Warning(warning));
                         absent.push(tool);
                     }
                     Found::Nothing => absent.push(tool),
@@ -192,13 +83,23 @@ impl Tools {
             },
             slots: Semaphore::new(DOWNLOADS),
         };
-        let searches = try_join_all(absent.into_iter().map(|tool| run.search(tool))).await?;
-        for (tool, search) in searches {
-            let resolved = match search {
-                Search::Found(resolved) => resolved,
-                Search::Failed(attempts) => run.build(tool, attempts).await?,
-            };
-            set.insert(tool, resolved);
+        let groups = run.groups(&absent);
+        let searches = try_join_all(groups.iter().map(|group| run.search(group))).await?;
+        let mut failed = BTreeMap::new();
+        for (tool, search) in searches.into_iter().flatten() {
+            match search {
+                Search::Found(resolved) => {
+                    set.insert(tool, resolved);
+                }
+                Search::Failed(attempts) => {
+                    failed.insert(tool, attempts);
+                }
+            }
+        }
+        for tool in absent {
+            if let Some(attempts) = failed.remove(&tool) {
+                set.insert(tool, run.build(tool, attempts).await?);
+            }
         }
         Ok(ToolSet(set))
     }
@@ -209,7 +110,7 @@ impl Tools {
     /// # Errors
     /// [`ToolError::Given`] for a path of no use.
     pub fn list(options: &ToolOptions, verify: bool) -> Result<Vec<ToolStatus>, ToolError> {
-        let cache = Cache::new(&options.cache, options.platform);
+        let cache = Cache::tools(&options.cache, options.platform);
         options
             .wanted
             .iter()
@@ -218,9 +119,9 @@ impl Tools {
                     ToolState::Present(given(tool, path)?)
                 } else {
                     let found = if verify {
-                        cache.verify(tool)
+                        cache.verify(&tool.into())
                     } else {
-                        cache.find(tool)
+                        cache.find(&tool.into())
                     };
                     match found {
                         Found::Nothing => ToolState::Missing,
@@ -271,13 +172,6 @@ enum Search {
     Failed(Vec<Attempt>),
 }
 
-fn no_download(reason: String) -> Search {
-    Search::Failed(vec![Attempt {
-        source: "download".to_owned(),
-        reason,
-    }])
-}
-
 struct Run<'a> {
     options: &'a ToolOptions,
     cache: Cache,
@@ -287,75 +181,137 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Everything that is cheap. Holds the lock of one tool only, and waits for none while it does,
-    /// so two runs that want the same tools in another order do not block each other.
-    async fn search(&self, tool: Tool) -> Result<(Tool, Search), ToolError> {
+    /// The tools by their download: those that lie in the same archive are together.
+    fn groups(&self, tools: &[Tool]) -> Vec<Vec<Tool>> {
+        let mut groups: Vec<(_, Vec<Tool>)> = Vec::new();
+        for &tool in tools {
+            let address = versions::download(tool, self.options.platform).address;
+            match groups.iter_mut().find(|(known, _)| *known == address) {
+                Some((_, group)) => group.push(tool),
+                None => groups.push((address, vec![tool])),
+            }
+        }
+        groups
+            .into_iter()
+            .map(|(_, mut group)| {
+                group.sort();
+                group
+            })
+            .collect()
+    }
+
+    /// Everything that is cheap, for tools that lie in one download.
+    ///
+    /// Holds the locks of these tools only, and takes them in the order of [`Tool`]: two runs that
+    /// want the same tools in another order, or only some of them, do not block each other.
+    async fn search(&self, group: &[Tool]) -> Result<Vec<(Tool, Search)>, ToolError> {
         let since = Instant::now();
         let _slot = self
             .slots
             .acquire()
             .await
             .expect("the semaphore is never closed");
-        let lock = self.cache.lock(tool, self.progress).await?;
-        if let Found::Entry { path, record } = self.cache.find(tool) {
-            let resolved = ResolvedTool::cached(tool, path, record);
-            self.finished(&resolved, since);
-            return Ok((tool, Search::Found(resolved)));
+        let mut answers = Vec::new();
+        let mut missing = Vec::new();
+        for &tool in group {
+            let key = Key::from(tool);
+            let lock = self.cache.lock(&key, self.progress).await?;
+            match self.cache.find(&key) {
+                Found::Entry { path, record } => {
+                    let resolved = ResolvedTool::cached(tool, path, record);
+                    self.finished(&resolved, since);
+                    answers.push((tool, Search::Found(resolved)));
+                }
+                Found::Damaged(_) | Found::Nothing => missing.push((tool, lock)),
+            }
         }
-        let Some(downloader) = &self.downloader else {
-            return Ok((tool, no_download("switched off".to_owned())));
+        let Some((leader, _)) = missing.first() else {
+            return Ok(answers);
         };
-        match self.download(tool, downloader, &lock).await {
-            Ok(resolved) => {
-                self.finished(&resolved, since);
-                Ok((tool, Search::Found(resolved)))
+        let found = match &self.downloader {
+            Some(downloader) => self.download(&missing, downloader).await,
+            None => Err(Failure::Skipped("switched off".to_owned())),
+        };
+        let reason = match found {
+            Ok(found) => {
+                for resolved in found {
+                    self.finished(&resolved, since);
+                    answers.push((resolved.tool, Search::Found(resolved)));
+                }
+                return Ok(answers);
             }
-            Err(Failure::Refused(error)) => Err(error),
-            Err(Failure::Skipped(reason)) => Ok((tool, no_download(reason))),
+            Err(Failure::Refused(error)) => return Err(error),
+            Err(Failure::Skipped(reason)) => reason,
             Err(Failure::Unavailable(reason)) => {
-                self.progress.on(
-                    tool,
-                    ToolEvent::Warning(format!("no official download: {reason}")),
-                );
-                Ok((tool, no_download(reason)))
+                let warning = ToolEvent::Warning(format!("no official download: {reason}"));
+                self.progress.on(leader.name(), warning);
+                reason
             }
+        };
+        for (tool, _) in &missing {
+            let attempt = Attempt {
+                source: "download".to_owned(),
+                reason: reason.clone(),
+            };
+            answers.push((*tool, Search::Failed(vec![attempt])));
         }
+        Ok(answers)
     }
 
+    /// Downloads once, in the name of the first tool, and stores each of `wanted`, which lie in
+    /// that download.
     async fn download(
         &self,
-        tool: Tool,
+        wanted: &[(Tool, Arc<Lock>)],
         downloader: &Downloader,
-        lock: &Arc<Lock>,
-    ) -> Result<ResolvedTool, Failure> {
-        let download = versions::download(tool, self.options.platform);
+    ) -> Result<Vec<ResolvedTool>, Failure> {
+        let platform = self.options.platform;
+        let mut staged = Vec::new();
+        for (tool, lock) in wanted {
+            staged.push((*tool, lock.stage().map_err(Failure::Refused)?));
+        }
+        let Some((leader, place)) = staged.first() else {
+            return Ok(Vec::new());
+        };
+        let download = versions::download(*leader, platform);
         let url = downloader.url(&download.address);
-        let staging = lock.stage().map_err(Failure::Refused)?;
         let target = match &download.unpack {
-            Unpack::Plain => staging.binary(tool),
-            Unpack::TarGz(_) => staging.aside("download"),
+            Unpack::Plain => place.binary(),
+            Unpack::TarGz(_) => place.aside("download"),
         };
         let sum = downloader
-            .fetch(tool, &download, &target, self.progress)
+            .fetch(*leader, &download, &target, self.progress)
             .await?;
-        if let Unpack::TarGz(member) = download.unpack {
-            self.progress.on(
-                tool,
-                ToolEvent::Started {
-                    stage: Stage::Unpack,
-                    detail: url.clone(),
-                },
-            );
-            let held = Arc::clone(&staging);
-            blocking(move || archive::extract(&target, &member, &held.binary(tool)))
-                .await
-                .map_err(|reason| Failure::Unavailable(format!("{url}: {reason}")))?;
+        let mut members = Vec::new();
+        for (tool, staging) in &staged {
+            if let Unpack::TarGz(member) = versions::download(*tool, platform).unpack {
+                members.push((member, staging.binary()));
+                let stage = Stage::Unpack;
+                let detail = url.clone();
+                self.progress
+                    .on(tool.name(), ToolEvent::Started { stage, detail });
+            }
         }
-        let cache = self.cache.clone();
-        blocking(move || cache.commit(tool, &staging, Source::Download, url, Some(sum)))
+        if !members.is_empty() {
+            let held: Vec<_> = staged.iter().map(|(_, staging)| staging.clone()).collect();
+            blocking(move || {
+                let extracted = archive::extract(&target, members);
+                drop(held);
+                extracted
+            })
             .await
-            .map_err(Failure::Refused)?;
-        self.committed(tool).map_err(Failure::Refused)
+            .map_err(|reason| Failure::Unavailable(format!("{url}: {reason}")))?;
+        }
+        let mut found = Vec::new();
+        for (tool, staging) in staged {
+            let cache = self.cache.clone();
+            let (url, sum) = (url.clone(), sum.clone());
+            blocking(move || cache.commit(&staging, Source::Download, url, Some(sum)))
+                .await
+                .map_err(Failure::Refused)?;
+            found.push(self.committed(tool).map_err(Failure::Refused)?);
+        }
+        Ok(found)
     }
 
     async fn build(
@@ -367,22 +323,29 @@ impl Run<'_> {
         let version = versions::version(tool);
         let source = format!("build with `{}`", self.options.go);
         if self.options.build {
-            let lock = self.cache.lock(tool, self.progress).await?;
-            if let Found::Entry { path, record } = self.cache.find(tool) {
+            let key = Key::from(tool);
+            let lock = self.cache.lock(&key, self.progress).await?;
+            if let Found::Entry { path, record } = self.cache.find(&key) {
                 let resolved = ResolvedTool::cached(tool, path, record);
                 self.finished(&resolved, since);
                 return Ok(resolved);
             }
             let staging = lock.stage()?;
-            let module = versions::module(tool);
+            let module = modules::module(tool);
+            let recipe = Recipe {
+                name: tool.name(),
+                go_mod: module.go_mod,
+                go_sum: module.go_sum,
+                package: &module.package,
+                ldflags: &module.ldflags(),
+            };
             let platform = self.options.platform;
             let go = &self.options.go;
-            match build::build(tool, &module, platform, go, &staging, self.progress).await {
+            match build::build(recipe, platform, go, &staging, self.progress).await {
                 Ok(()) => {
                     let from = format!("{}@{version}", module.package);
                     let cache = self.cache.clone();
-                    blocking(move || cache.commit(tool, &staging, Source::Build, from, None))
-                        .await?;
+                    blocking(move || cache.commit(&staging, Source::Build, from, None)).await?;
                     let resolved = self.committed(tool)?;
                     self.finished(&resolved, since);
                     return Ok(resolved);
@@ -404,22 +367,13 @@ impl Run<'_> {
 
     /// Reads back what was just stored, so that what is returned is what the next run will see.
     fn committed(&self, tool: Tool) -> Result<ResolvedTool, ToolError> {
-        match self.cache.find(tool) {
-            Found::Entry { path, record } => Ok(ResolvedTool::cached(tool, path, record)),
-            Found::Damaged(problem) => Err(ToolError::cache(
-                format!("read back {tool}"),
-                std::io::Error::other(problem),
-            )),
-            Found::Nothing => Err(ToolError::cache(
-                format!("read back {tool}"),
-                std::io::Error::other("its entry has vanished"),
-            )),
-        }
+        let (path, record) = self.cache.committed(&tool.into())?;
+        Ok(ResolvedTool::cached(tool, path, record))
     }
 
     fn finished(&self, resolved: &ResolvedTool, since: Instant) {
         self.progress.on(
-            resolved.tool,
+            resolved.tool.name(),
             ToolEvent::Finished {
                 origin: resolved.origin,
                 elapsed: since.elapsed(),
@@ -429,7 +383,7 @@ impl Run<'_> {
 }
 
 /// Runs what blocks on a thread for that; a panic there goes on here.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
-/// A binary of the control plane, or of what stands in for nodes and cluster DNS.
+/// A binary of the control plane, of a node, or of what stands in for nodes and cluster DNS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tool {
@@ -24,6 +24,21 @@ pub enum Tool {
     Kwok,
     /// Cluster DNS.
     Coredns,
+    /// Runs clusters whose nodes are containers.
+    Kind,
+    /// Runs the pods of a node.
+    Kubelet,
+    /// Makes the first node a control plane and lets the others join it.
+    Kubeadm,
+    /// Makes the addresses of services reachable on a node.
+    KubeProxy,
+    /// The container runtime of a node.
+    Containerd,
+    /// What containerd starts for each pod; containerd finds it by this name.
+    #[serde(rename = "containerd-shim-runc-v2")]
+    ContainerdShim,
+    /// Containerd's own command line client, which loads images into a node.
+    Ctr,
 }
 
 /// A word that names no tool.
@@ -40,7 +55,7 @@ fn names() -> String {
 
 impl Tool {
     /// All tools, in the order in which they are listed and built.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 14] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -48,6 +63,42 @@ impl Tool {
         Self::Kubectl,
         Self::Kwok,
         Self::Coredns,
+        Self::Kind,
+        Self::Kubelet,
+        Self::Kubeadm,
+        Self::KubeProxy,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Ctr,
+    ];
+
+    /// What a `local` cluster runs: a control plane, simulated nodes and cluster DNS.
+    pub const LOCAL: [Self; 6] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kwok,
+        Self::Coredns,
+    ];
+
+    /// What a `kind` cluster needs on this machine when the node image is there or can be pulled.
+    pub const KIND: [Self; 1] = [Self::Kind];
+
+    /// What goes into a node image that is built here.
+    pub const NODE_IMAGE: [Self; 12] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kubectl,
+        Self::Coredns,
+        Self::Kubelet,
+        Self::Kubeadm,
+        Self::KubeProxy,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Ctr,
     ];
 
     /// The name of the binary, as its project ships it.
@@ -60,6 +111,13 @@ impl Tool {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Coredns => "coredns",
+            Self::Kind => "kind",
+            Self::Kubelet => "kubelet",
+            Self::Kubeadm => "kubeadm",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
         }
     }
 
@@ -111,6 +169,25 @@ mod tests {
     fn every_tool_is_found_by_its_name() {
         for tool in Tool::ALL {
             assert_eq!(tool.name().parse::<Tool>(), Ok(tool));
+        }
+    }
+
+    #[test]
+    fn the_name_in_json_is_the_name() {
+        for tool in Tool::ALL {
+            assert_eq!(serde_json::to_value(tool).unwrap(), tool.name());
+        }
+    }
+
+    #[test]
+    fn every_tool_is_for_something() {
+        let lists = [
+            Tool::LOCAL.as_slice(),
+            Tool::KIND.as_slice(),
+            Tool::NODE_IMAGE.as_slice(),
+        ];
+        for tool in Tool::ALL {
+            assert!(lists.iter().any(|list| list.contains(&tool)), "{tool}");
         }
     }
 

@@ -1,11 +1,11 @@
 //! Every version, every address and every source of a checksum, in this one file.
 //!
-//! The Go modules in `kind/tools` pin the same versions; a test compares them.
+//! The Go modules in `kind/tools` pin the same versions; a test in `modules` compares them.
 
 use super::platform::Platform;
 use super::tool::Tool;
 
-/// The Kubernetes version of the API server, controller manager, scheduler and kubectl.
+/// The Kubernetes version: that of the control plane, of kubectl, and of what runs on a node.
 pub const KUBERNETES: &str = "v1.36.3";
 /// The etcd version.
 pub const ETCD: &str = "v3.6.8";
@@ -13,10 +13,14 @@ pub const ETCD: &str = "v3.6.8";
 pub const KWOK: &str = "v0.8.0";
 /// The CoreDNS version.
 pub const COREDNS: &str = "v1.15.0";
+/// The kind version.
+pub const KIND: &str = "v0.33.0";
+/// The version of containerd, its shim and its client.
+pub const CONTAINERD: &str = "v2.4.2";
 
 /// Where Kubernetes publishes its binaries, with a `.sha256` beside each of them.
 pub const KUBERNETES_BASE: &str = "https://dl.k8s.io";
-/// Where the release files of etcd, kwok and CoreDNS are.
+/// Where the release files of etcd, kwok, CoreDNS, kind and containerd are.
 pub const GITHUB_BASE: &str = "https://github.com";
 /// Where GitHub tells the digest of each release file, computed when the file was uploaded
 /// (<https://docs.github.com/en/rest/releases/releases>, field `digest` of an asset).
@@ -31,7 +35,7 @@ pub(crate) enum Host {
 }
 
 /// A path under a host's base address, with a leading slash.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Address {
     pub(crate) host: Host,
     pub(crate) path: String,
@@ -71,39 +75,21 @@ impl Download {
     }
 }
 
-/// A Go module that pins a tool, and how to build the tool from it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GoModule {
-    /// The module that is required, and whose version is the tool's.
-    pub(crate) requires: &'static str,
-    /// The package of the command.
-    pub(crate) package: String,
-    pub(crate) go_mod: &'static str,
-    pub(crate) go_sum: &'static str,
-    /// Variables stamped at link time, package path and value.
-    pub(crate) stamps: Vec<(String, String)>,
-}
-
-impl GoModule {
-    /// The value of `-ldflags`: no symbol table, no debug information, and the stamps.
-    pub(crate) fn ldflags(&self) -> String {
-        self.stamps
-            .iter()
-            .fold("-s -w".to_owned(), |flags, (variable, value)| {
-                format!("{flags} -X {variable}={value}")
-            })
-    }
-}
-
 /// The version of a tool, with a leading `v`.
 pub const fn version(tool: Tool) -> &'static str {
     match tool {
         Tool::Etcd => ETCD,
-        Tool::KubeApiserver | Tool::KubeControllerManager | Tool::KubeScheduler | Tool::Kubectl => {
-            KUBERNETES
-        }
+        Tool::KubeApiserver
+        | Tool::KubeControllerManager
+        | Tool::KubeScheduler
+        | Tool::Kubectl
+        | Tool::Kubelet
+        | Tool::Kubeadm
+        | Tool::KubeProxy => KUBERNETES,
         Tool::Kwok => KWOK,
         Tool::Coredns => COREDNS,
+        Tool::Kind => KIND,
+        Tool::Containerd | Tool::ContainerdShim | Tool::Ctr => CONTAINERD,
     }
 }
 
@@ -119,7 +105,13 @@ pub(crate) fn download(tool: Tool, platform: Platform) -> Download {
     let version = version(tool);
     let (os, arch) = (platform.os(), platform.arch());
     match tool {
-        Tool::KubeApiserver | Tool::KubeControllerManager | Tool::KubeScheduler | Tool::Kubectl => {
+        Tool::KubeApiserver
+        | Tool::KubeControllerManager
+        | Tool::KubeScheduler
+        | Tool::Kubectl
+        | Tool::Kubelet
+        | Tool::Kubeadm
+        | Tool::KubeProxy => {
             let path = format!("/release/{version}/bin/{os}/{arch}/{tool}");
             Download {
                 checksum: Checksum::File(Address {
@@ -167,100 +159,35 @@ pub(crate) fn download(tool: Tool, platform: Platform) -> Download {
                 unpack: Unpack::TarGz("coredns".to_owned()),
             }
         }
-    }
-}
-
-/// The Go module of a tool. The files are part of the program, so that an installed `claimcheck`
-/// builds without its repository.
-pub(crate) fn module(tool: Tool) -> GoModule {
-    match tool {
-        Tool::Etcd => GoModule {
-            requires: "go.etcd.io/etcd/server/v3",
-            package: "go.etcd.io/etcd/server/v3".to_owned(),
-            go_mod: include_str!("../../../../kind/tools/etcd/go.mod"),
-            go_sum: include_str!("../../../../kind/tools/etcd/go.sum"),
-            // The version is a constant in its source.
-            stamps: Vec::new(),
-        },
-        Tool::KubeApiserver | Tool::KubeControllerManager | Tool::KubeScheduler | Tool::Kubectl => {
-            GoModule {
-                requires: "k8s.io/kubernetes",
-                package: format!("k8s.io/kubernetes/cmd/{tool}"),
-                go_mod: include_str!("../../../../kind/tools/kubernetes/go.mod"),
-                go_sum: include_str!("../../../../kind/tools/kubernetes/go.sum"),
-                stamps: kubernetes_stamps(),
+        Tool::Kind => {
+            let file = format!("kind-{os}-{arch}");
+            let repository = "kubernetes-sigs/kind";
+            let sum = format!("{file}.sha256sum");
+            Download {
+                address: github_release(repository, version, &file),
+                checksum: Checksum::File(github_release(repository, version, &sum)),
+                unpack: Unpack::Plain,
             }
         }
-        Tool::Kwok => GoModule {
-            requires: "sigs.k8s.io/kwok",
-            package: "sigs.k8s.io/kwok/cmd/kwok".to_owned(),
-            go_mod: include_str!("../../../../kind/tools/kwok/go.mod"),
-            go_sum: include_str!("../../../../kind/tools/kwok/go.sum"),
-            stamps: vec![(
-                "sigs.k8s.io/kwok/pkg/consts.Version".to_owned(),
-                KWOK.trim_start_matches('v').to_owned(),
-            )],
-        },
-        Tool::Coredns => GoModule {
-            requires: "github.com/coredns/coredns",
-            package: "github.com/coredns/coredns".to_owned(),
-            go_mod: include_str!("../../../../kind/tools/coredns/go.mod"),
-            go_sum: include_str!("../../../../kind/tools/coredns/go.sum"),
-            // The version is a constant in its source.
-            stamps: Vec::new(),
-        },
+        // The release without `static` in its name needs a C library as new as the one it was built
+        // with; a node image may have an older one.
+        Tool::Containerd | Tool::ContainerdShim | Tool::Ctr => {
+            let number = version.trim_start_matches('v');
+            let file = format!("containerd-static-{number}-{os}-{arch}.tar.gz");
+            let repository = "containerd/containerd";
+            let sum = format!("{file}.sha256sum");
+            Download {
+                address: github_release(repository, version, &file),
+                checksum: Checksum::File(github_release(repository, version, &sum)),
+                unpack: Unpack::TarGz(format!("bin/{tool}")),
+            }
+        }
     }
-}
-
-/// Without these an API server says that it is `v0.0.0-master`, and clients that compare versions
-/// misbehave. Both packages hold a copy of the variables.
-fn kubernetes_stamps() -> Vec<(String, String)> {
-    let mut numbers = KUBERNETES.trim_start_matches('v').split('.');
-    let major = numbers.next().unwrap_or_default();
-    let minor = numbers.next().unwrap_or_default();
-    let values = [
-        ("gitVersion", KUBERNETES),
-        ("gitMajor", major),
-        ("gitMinor", minor),
-        ("gitTreeState", "archive"),
-    ];
-    [
-        "k8s.io/component-base/version",
-        "k8s.io/client-go/pkg/version",
-    ]
-    .iter()
-    .flat_map(|package| {
-        values.map(|(variable, value)| (format!("{package}.{variable}"), value.to_owned()))
-    })
-    .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_module_of_every_tool_pins_the_version_that_is_downloaded() {
-        for tool in Tool::ALL {
-            let module = module(tool);
-            let pin = format!("\t{} {} ", module.requires, version(tool));
-            let pinned = module.go_mod.lines().any(|line| {
-                format!("{line} ").starts_with(&pin)
-                    || line == format!("require {} {}", module.requires, version(tool))
-            });
-            assert!(pinned, "kind/tools pins another {tool} than {pin}");
-            let tool_directive = module
-                .go_mod
-                .lines()
-                .any(|line| line.trim_start_matches("tool ").trim() == module.package);
-            assert!(tool_directive, "no tool directive for {}", module.package);
-            let sum = format!("{} {} h1:", module.requires, version(tool));
-            assert!(
-                module.go_sum.lines().any(|line| line.starts_with(&sum)),
-                "go.sum does not vouch for {tool}"
-            );
-        }
-    }
 
     #[test]
     fn every_tool_has_a_download_with_its_version_on_both_platforms() {
@@ -269,7 +196,11 @@ mod tests {
                 let download = download(tool, platform);
                 let path = &download.address.path;
                 assert!(path.contains(version(tool)), "{path}");
-                assert!(download.file_name().contains(tool.name()), "{path}");
+                let binary = match &download.unpack {
+                    Unpack::Plain => download.file_name(),
+                    Unpack::TarGz(member) => member,
+                };
+                assert!(binary.contains(tool.name()), "{path}: {binary}");
                 assert!(path.contains(platform.arch()), "{path}");
                 let (Checksum::File(source) | Checksum::GithubDigest(source)) = download.checksum;
                 assert!(source.path.contains(version(tool)), "{}", source.path);
@@ -299,14 +230,21 @@ mod tests {
     }
 
     #[test]
-    fn the_kubernetes_build_is_stamped_with_its_version() {
-        let flags = module(Tool::KubeApiserver).ldflags();
-        assert!(flags.starts_with("-s -w "), "{flags}");
-        for stamp in ["gitVersion=v1.36.3", "gitMajor=1", "gitMinor=36"] {
-            assert!(
-                flags.contains(&format!("-X k8s.io/component-base/version.{stamp}")),
-                "{flags}"
-            );
+    fn the_three_of_containerd_lie_in_one_archive() {
+        let of = |tool| download(tool, Platform::LinuxAmd64);
+        let containerd = of(Tool::Containerd);
+        assert_eq!(
+            containerd.address.path,
+            "/containerd/containerd/releases/download/v2.4.2/\
+             containerd-static-2.4.2-linux-amd64.tar.gz"
+        );
+        for (tool, member) in [
+            (Tool::Containerd, "bin/containerd"),
+            (Tool::ContainerdShim, "bin/containerd-shim-runc-v2"),
+            (Tool::Ctr, "bin/ctr"),
+        ] {
+            assert_eq!(of(tool).address, containerd.address);
+            assert_eq!(of(tool).unpack, Unpack::TarGz(member.to_owned()));
         }
     }
 }

@@ -65,18 +65,18 @@ async fn a_build_gets_the_module_the_flags_and_a_clean_environment() {
             ToolEvent::Started {
                 stage: Stage::Build,
                 ..
-            } => Some((tool, "start")),
-            ToolEvent::Finished { .. } => Some((tool, "end")),
+            } => Some(format!("{tool} start")),
+            ToolEvent::Finished { .. } => Some(format!("{tool} end")),
             _ => None,
         })
         .collect();
     assert_eq!(
         order,
         [
-            (Tool::KubeScheduler, "start"),
-            (Tool::KubeScheduler, "end"),
-            (Tool::Etcd, "start"),
-            (Tool::Etcd, "end"),
+            "kube-scheduler start",
+            "kube-scheduler end",
+            "etcd start",
+            "etcd end"
         ]
     );
 }
@@ -160,4 +160,28 @@ async fn two_runs_at_once_build_once() {
         )
     });
     assert!(waited);
+}
+
+#[tokio::test]
+async fn tools_of_one_module_are_built_each_with_its_stamp() {
+    let bed = Bed::new().await;
+    let mut options = bed.options(&[Tool::Ctr, Tool::Containerd, Tool::Kind]);
+    options.download = false;
+    options.go = bed.go(&format!(
+        "echo \"$*\" >> {}/calls; echo built > $out",
+        bed.cache
+    ));
+    let set = Tools::resolve(&options, &NoProgress).await.unwrap();
+    assert!(set.iter().all(|tool| tool.origin == Origin::Build));
+    let calls = fs::read_to_string(bed.cache.join("calls")).unwrap();
+    let calls: Vec<_> = calls.lines().collect();
+    assert_eq!(calls.len(), 3, "{calls:?}");
+    let package = "github.com/containerd/containerd/v2";
+    let stamp = format!("-X {package}/version.Version=v2.4.2");
+    // In the order in which they are wanted.
+    for (call, end) in calls.iter().zip(["/cmd/ctr", "/cmd/containerd"]) {
+        assert!(call.contains(&stamp), "{call}");
+        assert!(call.ends_with(&format!("{package}{end}")), "{call}");
+    }
+    assert!(calls[2].ends_with(" sigs.k8s.io/kind"), "{calls:?}");
 }

@@ -8,8 +8,8 @@ use testbed::tools::{CacheRecord, NoProgress, Origin, Source, Tool, ToolError, T
 
 use crate::server::Answer;
 use crate::support::{
-    APISERVER, Bed, COREDNS, ETCD, ETCD_SUMS, Events, KWOK, KWOK_RELEASE, archive, official,
-    options, sha256,
+    APISERVER, Bed, CONTAINERD, COREDNS, ETCD, ETCD_SUMS, Events, IN_CONTAINERD, KIND, KWOK,
+    KWOK_RELEASE, archive, containerd, containerd_sum, official, options, sha256,
 };
 
 /// A Go stand-in that makes a recognisable binary.
@@ -38,12 +38,15 @@ async fn every_tool_is_downloaded_verified_and_found_again() {
     assert_eq!(events.warnings(), Vec::<String>::new());
     let length = official(Tool::KubeApiserver).len() as u64;
     assert!(events.all().contains(&(
-        Tool::KubeApiserver,
+        "kube-apiserver".to_owned(),
         ToolEvent::Bytes {
             done: length,
             total: Some(length)
         }
     )));
+
+    // Three tools lie in it.
+    assert_eq!(bed.server.asked(CONTAINERD), 1);
 
     let asked = bed.server.asked_in_all();
     let again = Events::default();
@@ -77,6 +80,18 @@ async fn a_wrong_checksum_is_refused_by_name_and_nothing_else_is_tried() {
             COREDNS,
             format!("{COREDNS}.sha256"),
             format!("{published}  coredns_1.15.0_linux_amd64.tgz\n"),
+        ),
+        (
+            Tool::Kind,
+            KIND,
+            format!("{KIND}.sha256sum"),
+            format!("{published}  kind-linux-amd64\n"),
+        ),
+        (
+            Tool::Ctr,
+            CONTAINERD,
+            format!("{CONTAINERD}.sha256sum"),
+            format!("{published}  containerd-static-2.4.2-linux-amd64.tar.gz\n"),
         ),
         (
             Tool::Kwok,
@@ -231,7 +246,13 @@ async fn a_silent_host_costs_its_limit_once_for_all_tools() {
         let path = APISERVER.replace("kube-apiserver", tool.name());
         bed.server.set(format!("{path}.sha256"), Answer::Silence);
     }
-    for path in [ETCD_SUMS, KWOK_RELEASE, &format!("{COREDNS}.sha256")] {
+    for path in [
+        ETCD_SUMS,
+        KWOK_RELEASE,
+        &format!("{COREDNS}.sha256"),
+        &format!("{KIND}.sha256sum"),
+        &format!("{CONTAINERD}.sha256sum"),
+    ] {
         bed.server.set(path, Answer::Silence);
     }
     let mut options = bed.options(&Tool::ALL);
@@ -240,7 +261,7 @@ async fn a_silent_host_costs_its_limit_once_for_all_tools() {
     let events = Events::default();
     let set = Tools::resolve(&options, &events).await.unwrap();
     assert!(set.iter().all(|tool| tool.origin == Origin::Build));
-    // Seven tools on three hosts: each host is asked once and complained of once.
+    // All tools are on three hosts: each host is asked once and complained of once.
     assert_eq!(bed.server.asked_in_all(), 3);
     let warnings = events.warnings();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
@@ -288,5 +309,70 @@ async fn a_damaged_entry_is_replaced() {
         assert_eq!(events.warnings().len(), 1, "{harm}");
         assert!(fs::read(set.path(Tool::Kubectl)).unwrap() == official(Tool::Kubectl));
         assert_eq!(bed.contents(Tool::Kubectl).len(), 1, "{harm}");
+    }
+}
+
+#[tokio::test]
+async fn an_archive_without_one_of_its_tools_gives_way_to_the_build_of_all() {
+    let bed = Bed::new().await;
+    let lacking = containerd(&[Tool::Containerd, Tool::ContainerdShim]);
+    bed.server.set(
+        format!("{CONTAINERD}.sha256sum"),
+        Answer::Body(containerd_sum(&lacking)),
+    );
+    bed.server.set(CONTAINERD, Answer::Body(lacking));
+    let mut options = bed.options(&IN_CONTAINERD);
+    options.go = bed.go(BUILDS);
+    let events = Events::default();
+    let set = Tools::resolve(&options, &events).await.unwrap();
+    assert!(set.iter().all(|tool| tool.origin == Origin::Build));
+    let warnings = events.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("has no file `bin/ctr`"),
+        "{warnings:?}"
+    );
+    for tool in IN_CONTAINERD {
+        assert_eq!(bed.contents(tool), ["v2.4.2-linux-amd64"]);
+    }
+}
+
+#[tokio::test]
+async fn of_an_archive_only_what_is_wanted_and_absent_is_taken() {
+    let bed = Bed::new().await;
+    Tools::resolve(&bed.options(&[Tool::Ctr]), &NoProgress)
+        .await
+        .unwrap();
+    assert_eq!(bed.contents(Tool::Containerd), Vec::<String>::new());
+    let made = || {
+        fs::metadata(bed.entry(Tool::Ctr).join("ctr"))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
+    let before = made();
+    // The same tool twice is one tool.
+    let options = bed.options(&[Tool::Ctr, Tool::Containerd, Tool::Ctr, Tool::Containerd]);
+    let set = Tools::resolve(&options, &NoProgress).await.unwrap();
+    assert!(fs::read(set.path(Tool::Containerd)).unwrap() == official(Tool::Containerd));
+    assert_eq!(made(), before);
+    assert_eq!(bed.server.asked(CONTAINERD), 2);
+}
+
+#[tokio::test]
+async fn runs_that_want_tools_of_one_archive_in_another_order_end_both() {
+    let bed = Bed::new().await;
+    let options = bed.options(&IN_CONTAINERD);
+    let reverse = bed.options(&[Tool::Ctr, Tool::ContainerdShim, Tool::Containerd]);
+    let one = bed.options(&[Tool::ContainerdShim]);
+    let (first, second, third) = tokio::join!(
+        Tools::resolve(&options, &NoProgress),
+        Tools::resolve(&reverse, &NoProgress),
+        Tools::resolve(&one, &NoProgress),
+    );
+    assert!(first.unwrap().iter().eq(second.unwrap().iter()));
+    assert_eq!(third.unwrap().iter().count(), 1);
+    for tool in options.wanted {
+        assert_eq!(bed.contents(tool), ["v2.4.2-linux-amd64"]);
     }
 }

@@ -8,7 +8,9 @@ use testbed::tools::{NoProgress, Origin, Tool, ToolOptions, Tools};
 use tokio::process::{Child, Command};
 
 use crate::server::Answer;
-use crate::support::{APISERVER, Bed, official, options, runs, until};
+use crate::support::{
+    APISERVER, Bed, CONTAINERD, IN_CONTAINERD, containerd, official, options, runs, until,
+};
 
 /// What a build that never ends does: it notes itself and a child, as Go has compilers.
 const ENDLESS: &str = "sleep 600 & echo $! > $CACHE/compiler; echo half > $out; \
@@ -55,6 +57,24 @@ async fn a_dropped_build_takes_go_and_its_children_with_it() {
     until("the end of go", || !runs(&go)).await;
     until("the end of its child", || !runs(&compiler)).await;
     assert_eq!(bed.contents(Tool::Etcd), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_dropped_download_of_an_archive_leaves_nothing_of_any_of_its_tools() {
+    let bed = Bed::new().await;
+    let stall = Answer::Stall(containerd(&IN_CONTAINERD));
+    bed.server.set(CONTAINERD, stall);
+    let options = bed.options(&IN_CONTAINERD);
+    tokio::select! {
+        result = Tools::resolve(&options, &NoProgress) => panic!("ended: {result:?}"),
+        () = bed.server.stalled() => {}
+    }
+    for tool in IN_CONTAINERD {
+        assert_eq!(bed.contents(tool), Vec::<String>::new());
+    }
+    bed.server
+        .set(CONTAINERD, Answer::Body(containerd(&IN_CONTAINERD)));
+    Tools::resolve(&options, &NoProgress).await.unwrap();
 }
 
 /// This test again, in a process of its own that may be killed.
@@ -118,7 +138,15 @@ async fn after_a_killed_build_the_next_run_stops_go_and_cleans_up() {
     options.download = false;
     options.go = endless(&bed);
     let mut child = in_a_process(&options);
-    until("the build", || bed.cache.join("go.pid").exists()).await;
+    // The stand-in starts at once; that it was noted comes a moment later.
+    until("the build and its note", || {
+        let noted = bed.contents(Tool::Etcd).iter().any(|name| {
+            let staging = bed.cache.join("tools/etcd").join(name);
+            fs::read_to_string(staging.join("worker")).is_ok_and(|text| text.ends_with('\n'))
+        });
+        noted && bed.cache.join("go.pid").exists()
+    })
+    .await;
     child.kill().await.unwrap();
     let (go, compiler) = (noted(&bed, "go.pid"), noted(&bed, "compiler"));
     assert!(runs(&go), "the stand-in for go ended by itself");

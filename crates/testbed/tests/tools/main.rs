@@ -7,6 +7,7 @@
 )]
 
 mod building;
+mod commands;
 mod downloading;
 mod given;
 mod interruption;

@@ -20,6 +20,9 @@ pub(crate) const ETCD: &str =
 pub(crate) const ETCD_SUMS: &str = "/etcd-io/etcd/releases/download/v3.6.8/SHA256SUMS";
 pub(crate) const COREDNS: &str =
     "/coredns/coredns/releases/download/v1.15.0/coredns_1.15.0_linux_amd64.tgz";
+pub(crate) const KIND: &str = "/kubernetes-sigs/kind/releases/download/v0.33.0/kind-linux-amd64";
+pub(crate) const CONTAINERD: &str = "/containerd/containerd/releases/download/v2.4.2/\
+                                     containerd-static-2.4.2-linux-amd64.tar.gz";
 pub(crate) const KWOK: &str = "/kubernetes-sigs/kwok/releases/download/v0.8.0/kwok-linux-amd64";
 pub(crate) const KWOK_RELEASE: &str = "/repos/kubernetes-sigs/kwok/releases/tags/v0.8.0";
 
@@ -45,6 +48,30 @@ pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
 /// The bytes that stand for a tool's official binary: enough for several packets.
 pub(crate) fn official(tool: Tool) -> Vec<u8> {
     format!("official {tool} ").repeat(20_000).into_bytes()
+}
+
+/// What is wanted of containerd's archive.
+pub(crate) const IN_CONTAINERD: [Tool; 3] = [Tool::Containerd, Tool::ContainerdShim, Tool::Ctr];
+
+/// Containerd's archive with these of its binaries.
+pub(crate) fn containerd(tools: &[Tool]) -> Vec<u8> {
+    let mut members = vec![("bin/containerd-stress".to_owned(), b"not this one".to_vec())];
+    members.extend(
+        tools
+            .iter()
+            .map(|tool| (format!("bin/{tool}"), official(*tool))),
+    );
+    let members: Vec<_> = members
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+        .collect();
+    archive(&members)
+}
+
+/// The checksum file of containerd's archive, as `sha256sum` writes it.
+pub(crate) fn containerd_sum(archive: &[u8]) -> Vec<u8> {
+    let name = "containerd-static-2.4.2-linux-amd64.tar.gz";
+    format!("{}  {name}\n", sha256(archive)).into()
 }
 
 /// Options for amd64 on any machine, with short limits, no Go, and all three hosts at `base`.
@@ -83,6 +110,9 @@ impl Bed {
             Tool::KubeControllerManager,
             Tool::KubeScheduler,
             Tool::Kubectl,
+            Tool::Kubelet,
+            Tool::Kubeadm,
+            Tool::KubeProxy,
         ] {
             let path = APISERVER.replace("kube-apiserver", tool.name());
             let sum = sha256(&official(tool));
@@ -115,6 +145,17 @@ impl Bed {
         ]});
         server.set(KWOK_RELEASE, Answer::Body(release.to_string().into()));
         server.set(KWOK, Answer::Body(kwok));
+        // As `shasum` writes it, with the name of the file.
+        let kind = official(Tool::Kind);
+        let sum = format!("{}  kind-linux-amd64\n", sha256(&kind));
+        server.set(format!("{KIND}.sha256sum"), Answer::Body(sum.into()));
+        server.set(KIND, Answer::Body(kind));
+        let containerd = containerd(&IN_CONTAINERD);
+        server.set(
+            format!("{CONTAINERD}.sha256sum"),
+            Answer::Body(containerd_sum(&containerd)),
+        );
+        server.set(CONTAINERD, Answer::Body(containerd));
         Self {
             server,
             cache,
@@ -159,7 +200,12 @@ impl Bed {
 }
 
 pub(crate) fn contents(cache: &Utf8Path, tool: Tool) -> Vec<String> {
-    let Ok(entries) = cache.join("tools").join(tool.name()).read_dir_utf8() else {
+    inside(&cache.join("tools").join(tool.name()))
+}
+
+/// What lies in a directory of the cache, without the lock.
+pub(crate) fn inside(directory: &Utf8Path) -> Vec<String> {
+    let Ok(entries) = directory.read_dir_utf8() else {
         return Vec::new();
     };
     let mut names: Vec<_> = entries
@@ -172,10 +218,10 @@ pub(crate) fn contents(cache: &Utf8Path, tool: Tool) -> Vec<String> {
 
 /// Keeps every event.
 #[derive(Debug, Default)]
-pub(crate) struct Events(Mutex<Vec<(Tool, ToolEvent)>>);
+pub(crate) struct Events(Mutex<Vec<(String, ToolEvent)>>);
 
 impl Events {
-    pub(crate) fn all(&self) -> Vec<(Tool, ToolEvent)> {
+    pub(crate) fn all(&self) -> Vec<(String, ToolEvent)> {
         self.0.lock().unwrap().clone()
     }
 
@@ -191,19 +237,20 @@ impl Events {
 }
 
 impl Progress for Events {
-    fn on(&self, tool: Tool, event: ToolEvent) {
-        self.0.lock().unwrap().push((tool, event));
+    fn on(&self, name: &str, event: ToolEvent) {
+        self.0.lock().unwrap().push((name.to_owned(), event));
     }
 }
 
-/// Waits until a condition holds, for at most ten seconds: for what other processes do to files.
+/// Waits until a condition holds, for at most a minute: for what other processes do to files, on a
+/// machine that may be compiling at the same time.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let reached = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), reached)
+    tokio::time::timeout(Duration::from_mins(1), reached)
         .await
         .unwrap_or_else(|_| panic!("{what} did not come about"));
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
-use testbed::tools::{Progress, Stage, Tool, ToolEvent};
+use testbed::tools::{Progress, Stage, ToolEvent};
 
 /// In a log, a line about the same work comes at most so often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -21,10 +21,10 @@ pub struct ToolProgress(Mutex<Shown>);
 enum Shown {
     Bars {
         multi: MultiProgress,
-        bars: BTreeMap<Tool, ProgressBar>,
+        bars: BTreeMap<String, ProgressBar>,
     },
     /// When each tool was last spoken of.
-    Lines(BTreeMap<Tool, Instant>),
+    Lines(BTreeMap<String, Instant>),
 }
 
 impl ToolProgress {
@@ -42,29 +42,29 @@ impl ToolProgress {
 }
 
 impl Progress for ToolProgress {
-    fn on(&self, tool: Tool, event: ToolEvent) {
+    fn on(&self, name: &str, event: ToolEvent) {
         // A panic elsewhere leaves nothing half-changed that matters for a display.
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *shown {
             Shown::Bars { multi, bars } => {
-                let bar = bars.entry(tool).or_insert_with(|| {
+                let bar = bars.entry(name.to_owned()).or_insert_with(|| {
                     let bar = multi.add(ProgressBar::new_spinner());
-                    bar.set_prefix(tool.name());
+                    bar.set_prefix(name.to_owned());
                     bar.set_style(style("{prefix:24} {spinner} {elapsed:>4} {wide_msg}"));
                     bar.enable_steady_tick(TICK);
                     bar
                 });
-                draw(multi, bar, tool, event);
+                draw(multi, bar, name, event);
             }
             Shown::Lines(spoken) => {
                 let now = Instant::now();
                 let quiet = spoken
-                    .get(&tool)
+                    .get(name)
                     .is_some_and(|last| now.duration_since(*last) < LINE_EVERY);
                 if let Some(text) = line(&event, quiet) {
-                    spoken.insert(tool, now);
+                    spoken.insert(name.to_owned(), now);
                     // Whoever closed standard error does not want to know.
-                    let _ = writeln!(std::io::stderr(), "{tool}: {text}");
+                    let _ = writeln!(std::io::stderr(), "{name}: {text}");
                 }
             }
         }
@@ -75,7 +75,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates of this file are valid")
 }
 
-fn draw(multi: &MultiProgress, bar: &ProgressBar, tool: Tool, event: ToolEvent) {
+fn draw(multi: &MultiProgress, bar: &ProgressBar, name: &str, event: ToolEvent) {
     match event {
         ToolEvent::Started { stage, detail } => {
             bar.set_style(style("{prefix:24} {spinner} {elapsed:>4} {wide_msg}"));
@@ -101,7 +101,7 @@ fn draw(multi: &MultiProgress, bar: &ProgressBar, tool: Tool, event: ToolEvent) 
         }
         ToolEvent::Warning(text) => {
             // Fails only when the terminal is gone.
-            let _ = multi.println(format!("{tool}: {text}"));
+            let _ = multi.println(format!("{name}: {text}"));
         }
         ToolEvent::Finished { origin, elapsed } => {
             bar.set_style(style("{prefix:24} {msg}"));

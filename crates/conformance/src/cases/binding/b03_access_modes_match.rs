@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::case::Case;
+use crate::catalogue::Feature;
 use crate::trouble::{CaseResult, ensure_eq};
 use crate::world::World;
 
-/// A volume's access modes MUST be those of its claim, no fewer and no others.
+/// A volume's access modes MUST be those of its claim, no fewer and no others. A subject that does not
+/// declare `rwx` may refuse the modes for several nodes with an event.
 pub(crate) const CASE: Case = Case::new("B03", |world| Box::pin(run(world)));
 
 const MODES: &[&[&str]] = &[
@@ -27,6 +29,12 @@ async fn run(world: &World) -> CaseResult {
         claims.push((modes, claim.create().await?));
     }
     for (modes, claim) in claims {
+        // Modes for several nodes may be refused by a subject that does not declare them.
+        let optional = *modes != MODES[0] && !world.subject().declares(Feature::Rwx);
+        if optional && claim.bound_or_refused().await?.is_none() {
+            claim.not_served().await?;
+            continue;
+        }
         // The control plane binds no volume that lacks a mode: it is judged before that.
         let volume = claim.provisioned().await?;
         let given = volume.spec().access_modes.unwrap_or_default();

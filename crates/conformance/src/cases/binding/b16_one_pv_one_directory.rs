@@ -98,7 +98,7 @@ async fn one_each(
     let mut roots = BTreeSet::new();
     for volume in volumes {
         let directory = volume.existing_directory().await?;
-        roots.insert(directory.split('/').next().unwrap_or_default().to_owned());
+        roots.insert(world.entry_of(&directory).to_owned());
     }
     let uids: Vec<String> = volumes
         .iter()
@@ -107,13 +107,8 @@ async fn one_each(
     let ours = |entry: &String| {
         entry.contains(world.namespace()) || uids.iter().any(|uid| entry.contains(uid))
     };
-    let found: BTreeSet<String> = world
-        .export()
-        .list("")
-        .await?
-        .into_iter()
-        .filter(ours)
-        .collect();
+    let entries = world.entries().await?;
+    let found: BTreeSet<String> = entries.into_iter().filter(ours).collect();
     ensure_eq(
         "the set of the case's directories on the export",
         &found,

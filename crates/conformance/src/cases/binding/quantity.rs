@@ -20,7 +20,7 @@ const SUFFIXES: &[(&str, u128)] = &[
 ];
 
 /// `text` in thousandths of a byte, exactly; `None` when it is no quantity that a size can be.
-pub(super) fn millibytes(text: &str) -> Option<u128> {
+pub(in crate::cases) fn millibytes(text: &str) -> Option<u128> {
     if let Some(number) = text.strip_suffix('m') {
         return decimal(number, 1).filter(|_| !number.contains('.'));
     }

@@ -5,7 +5,6 @@ use crate::case::Case;
 use crate::trouble::CaseResult;
 use crate::world::World;
 use crate::world::dns::Record;
-use crate::world::workload::HOLD_READY;
 
 /// The name of a headless service without a ready endpoint SHOULD be answered with NXDOMAIN.
 pub(crate) const CASE: Case = Case::new("X06", |world| Box::pin(run(world)));
@@ -15,7 +14,7 @@ async fn run(world: &World) -> CaseResult {
     let held = world
         .statefulset("held")
         .template("data", &class)
-        .pod_label(HOLD_READY, "true");
+        .hold_ready();
     let held = held.create().await?;
     held.served("data").await?;
     let pod = world.pod_running(&held.pod(0)).await?;
@@ -32,6 +31,6 @@ async fn run(world: &World) -> CaseResult {
     let name = world.service_name(&held.service);
     world.does_not_exist(&name, Record::A).await?;
 
-    world.label_pod(&held.pod(0), HOLD_READY, None).await?;
+    world.release_ready(&held.pod(0)).await?;
     world.resolves_to(&name, Record::A, &only(&address)).await
 }

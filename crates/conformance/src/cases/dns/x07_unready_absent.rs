@@ -5,7 +5,6 @@ use crate::case::Case;
 use crate::trouble::{CaseResult, ensure};
 use crate::world::World;
 use crate::world::dns::{Record, Transport};
-use crate::world::workload::HOLD_READY;
 
 /// An unready pod MUST be absent from its service's records, and appear soon after it is Ready.
 pub(crate) const CASE: Case = Case::new("X07", |world| Box::pin(run(world)));
@@ -17,7 +16,7 @@ async fn run(world: &World) -> CaseResult {
         .replicas(2)
         .parallel()
         .template("data", &class);
-    let set = set.pod_label(HOLD_READY, "true").create().await?;
+    let set = set.hold_ready().create().await?;
     set.served("data").await?;
     let mut addresses = Vec::new();
     for ordinal in 0..2 {
@@ -29,7 +28,7 @@ async fn run(world: &World) -> CaseResult {
 
     // Pod 1 becomes Ready and is served; pod 0, known for longer, is not.
     let service = world.service_name(&set.service);
-    world.label_pod(&set.pod(1), HOLD_READY, None).await?;
+    world.release_ready(&set.pod(1)).await?;
     world.pod_ready(&set.pod(1)).await?;
     world
         .resolves_to(&pod_name(world, &set, 1), Record::A, &only(&addresses[1]))
@@ -47,7 +46,7 @@ async fn run(world: &World) -> CaseResult {
         )?;
     }
 
-    world.label_pod(&set.pod(0), HOLD_READY, None).await?;
+    world.release_ready(&set.pod(0)).await?;
     world.pod_ready(&set.pod(0)).await?;
     world
         .resolves_to(&absent, Record::A, &only(&addresses[0]))

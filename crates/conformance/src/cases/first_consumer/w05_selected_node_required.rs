@@ -44,11 +44,20 @@ async fn run(world: &World) -> CaseResult {
         .cluster_api::<Node>()
         .list(&ListParams::default())
         .await?;
-    let node = nodes.items.first().map(ResourceExt::name_any);
-    let node = node.ok_or_else(|| Trouble::inconclusive("the cluster has no node"))?;
+    let node = nodes.iter().find(|node| is_schedulable(node));
+    let node = node.map(ResourceExt::name_any);
+    let node = node.ok_or_else(|| Trouble::inconclusive("the cluster has no node for pods"))?;
     claim
         .patch(json!({"metadata": {"annotations": {SELECTED_NODE: node}}}))
         .await?;
     world.mark("claim data", format!("node {node} selected"));
     claim.bound().await?.existing_directory().await.map(drop)
+}
+
+/// Whether the scheduler might select the node for a plain pod: a control plane is tainted.
+fn is_schedulable(node: &Node) -> bool {
+    let spec = node.spec.as_ref();
+    spec.is_none_or(|spec| {
+        spec.taints.as_ref().is_none_or(Vec::is_empty) && spec.unschedulable != Some(true)
+    })
 }

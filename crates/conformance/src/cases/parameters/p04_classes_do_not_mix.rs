@@ -12,6 +12,8 @@ use crate::world::export::archive_of;
 /// own class says.
 pub(crate) const CASE: Case = Case::new("P04", |world| Box::pin(run(world)));
 
+/// The annotation by which a claim says how its directory begins, where the subject has patterns.
+const KEY: &str = "claimcheck.dev/directory";
 /// In turns, so that what is remembered of one class meets a claim of the other.
 const CLAIMS: &[(&str, bool)] = &[
     ("kept-0", true),
@@ -26,7 +28,9 @@ async fn run(world: &World) -> CaseResult {
     let mut claims = Vec::new();
     for &(name, keep) in CLAIMS {
         let class = if keep { &kept } else { &dropped };
-        claims.push((world.claim(name).class(class).create().await?, keep));
+        let place = format!("{}-{name}", world.namespace());
+        let claim = world.claim(name).class(class).annotation(KEY, &place);
+        claims.push((claim.create().await?, keep));
     }
     let mut volumes = Vec::new();
     for (claim, keep) in &claims {
@@ -34,11 +38,13 @@ async fn run(world: &World) -> CaseResult {
         let directory = volume.existing_directory().await?;
         if world.subject().declares(Feature::PathPattern) {
             let label = if *keep { "kept" } else { "dropped" };
-            let wanted = format!("{}-{label}-{}", world.namespace(), claim.name());
+            let wanted = format!("{}-{}-{label}", world.namespace(), claim.name());
+            // On a node its name comes first.
+            let own = directory.rsplit('/').next().unwrap_or_default();
             ensure_eq(
                 &format!("the directory of claim {}", claim.name()),
-                &directory,
-                &wanted,
+                &own,
+                &wanted.as_str(),
             )?;
         }
         let data = world.fill(&directory).await?;
@@ -79,7 +85,7 @@ async fn class(world: &World, label: &str) -> CaseResult<StorageClass> {
     let subject = world.subject();
     let mut class = world.class(label).without_parameter("onDelete");
     if subject.declares(Feature::PathPattern) {
-        let pattern = format!("${{.PVC.namespace}}-{label}-${{.PVC.name}}");
+        let pattern = format!("{}-{label}", world.annotation_pattern(KEY));
         class = class.parameter("pathPattern", &pattern);
     }
     class = match (subject.declares(Feature::Archive), keep) {

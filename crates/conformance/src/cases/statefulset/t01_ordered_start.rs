@@ -6,7 +6,7 @@ use super::{Moment, controllers_work, started_in_order, watching};
 use crate::case::Case;
 use crate::trouble::{CaseResult, ensure};
 use crate::world::World;
-use crate::world::workload::{HOLD_READY, Set, SetBuilder};
+use crate::world::workload::{Set, SetBuilder};
 
 /// Pods MUST be created in the order of their ordinals, each after its predecessor is Running and
 /// Ready.
@@ -20,12 +20,13 @@ async fn run(world: &World) -> CaseResult {
         .statefulset("web")
         .replicas(REPLICAS)
         .template("data", &class);
-    let set = set.pod_label(HOLD_READY, "true");
+    let set = set.hold_ready();
     let all_ready = |pods: &Moment| pods.len() == 3 && pods.values().all(|pod| pod.ready);
     let act = Box::pin(one_by_one(world, set));
     let (moments, set) = watching(world, "web", all_ready, act).await?;
     started_in_order(&moments)?;
-    set.volumes("data", REPLICAS).await.map(drop)
+    set.volumes("data", REPLICAS).await?;
+    set.mounted("data", REPLICAS).await
 }
 
 /// Starts the set with its pods held unready, and lets one after the other become Ready.
@@ -45,7 +46,7 @@ async fn one_by_one<'w>(world: &'w World, set: SetBuilder<'w>) -> CaseResult<Set
                 || format!("pod {next} exists"),
             )?;
         }
-        world.label_pod(&pod, HOLD_READY, None).await?;
+        world.release_ready(&pod).await?;
         world.pod_ready(&pod).await?;
     }
     Ok(set)

@@ -6,7 +6,7 @@ use super::{Moment, controllers_work, stopped_in_order, watching};
 use crate::case::Case;
 use crate::trouble::{CaseResult, ensure};
 use crate::world::World;
-use crate::world::workload::{HOLD_TERMINATION, Set};
+use crate::world::workload::Set;
 
 /// Scaling down MUST end pods from the highest ordinal on, one at a time, the successor fully gone
 /// first.
@@ -20,9 +20,10 @@ async fn run(world: &World) -> CaseResult {
         .statefulset("web")
         .replicas(REPLICAS)
         .template("data", &class);
-    let set = set.pod_label(HOLD_TERMINATION, "true").create().await?;
+    let set = set.hold_end().create().await?;
     set.served("data").await?;
     set.ready(REPLICAS).await?;
+    set.mounted("data", REPLICAS).await?;
     let mut filled = Vec::new();
     for volume in set.volumes("data", REPLICAS).await? {
         let directory = volume.existing_directory().await?;
@@ -57,7 +58,7 @@ async fn one_by_one(world: &World, set: &Set<'_>) -> CaseResult {
                 || format!("pod {before} is being deleted, or gone"),
             )?;
         }
-        world.label_pod(&pod, HOLD_TERMINATION, None).await?;
+        world.release_end(&pod).await?;
         world.pod_gone(&pod).await?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::trouble::{CaseResult, ensure};
 use crate::world::World;
-use crate::world::workload::{HOLD_READY, HOLD_TERMINATION, is_ready};
+use crate::world::workload::is_ready;
 
 /// With policy Parallel pods MUST be started and ended without waiting for one another.
 pub(crate) const CASE: Case = Case::new("T04", |world| Box::pin(run(world)));
@@ -17,11 +17,7 @@ async fn run(world: &World) -> CaseResult {
         .replicas(REPLICAS)
         .parallel()
         .template("data", &class);
-    let set = set
-        .pod_label(HOLD_READY, "true")
-        .pod_label(HOLD_TERMINATION, "true")
-        .create()
-        .await?;
+    let set = set.hold_ready().hold_end().create().await?;
     set.served("data").await?;
 
     for ordinal in 0..REPLICAS {
@@ -34,19 +30,18 @@ async fn run(world: &World) -> CaseResult {
         )?;
     }
     for ordinal in 0..REPLICAS {
-        world.label_pod(&set.pod(ordinal), HOLD_READY, None).await?;
+        world.release_ready(&set.pod(ordinal)).await?;
     }
     set.ready(REPLICAS).await?;
     set.volumes("data", REPLICAS).await?;
+    set.mounted("data", REPLICAS).await?;
 
     set.scale(0).await?;
     for ordinal in 0..REPLICAS {
         world.pod_ending(&set.pod(ordinal)).await?;
     }
     for ordinal in 0..REPLICAS {
-        world
-            .label_pod(&set.pod(ordinal), HOLD_TERMINATION, None)
-            .await?;
+        world.release_end(&set.pod(ordinal)).await?;
     }
     set.ready(0).await?;
     set.volumes("data", REPLICAS).await.map(drop)

@@ -21,6 +21,7 @@ async fn run(world: &World) -> CaseResult {
         .await?;
     set.served("data").await?;
     set.ready(2).await?;
+    set.mounted("data", 2).await?;
     let claim = set.claim("data", 1).await?;
     let volume = claim.bound().await?;
     let directory = volume.existing_directory().await?;
@@ -56,5 +57,11 @@ async fn run(world: &World) -> CaseResult {
     let volume_again = again.bound().await?;
     ensure_eq("its volume", &volume_again.name(), &volume.name())?;
     ensure_eq("its directory", &volume_again.directory()?, &directory)?;
-    world.unchanged(&directory, &content).await
+    world.unchanged(&directory, &content).await?;
+    if world.real_nodes() {
+        world
+            .same_in_pod(&set.pod(1), "/mnt/data", &directory)
+            .await?;
+    }
+    set.mounted("data", 2).await
 }

@@ -6,10 +6,9 @@ use kube::ResourceExt;
 
 use super::{REPLICAS, SET, class, pod_exists, start_set};
 use crate::case::Case;
-use crate::limits::Limit;
 use crate::trouble::{CaseResult, ensure, ensure_eq};
 use crate::world::World;
-use crate::world::workload::{HOLD_READY, is_ready};
+use crate::world::workload::is_ready;
 
 /// The set's pods MUST start in the order of their ordinals, each only after its predecessor is
 /// Running and Ready.
@@ -22,7 +21,7 @@ async fn run(world: &World) -> CaseResult {
     for ordinal in 0..REPLICAS {
         let name = set.pod(ordinal);
         pod_exists(world, &name).await?;
-        running(world, &name).await?;
+        world.pod_running(&name).await?;
         // While the pod is held unready, a claim is provisioned and bound: the control plane works.
         let control = format!("while-{ordinal}-is-unready");
         world
@@ -36,7 +35,7 @@ async fn run(world: &World) -> CaseResult {
             format!("no pod follows {name} while it is unready"),
             || format!("pod {} exists", set.pod(ordinal + 1)),
         )?;
-        world.label_pod(&name, HOLD_READY, None).await?;
+        world.release_ready(&name).await?;
         world.pod_ready(&name).await?;
     }
     set.ready(REPLICAS).await?;
@@ -54,14 +53,4 @@ async fn run(world: &World) -> CaseResult {
         &order,
         &["web-0", "web-1", "web-2"],
     )
-}
-
-async fn running(world: &World, name: &str) -> CaseResult {
-    let what = format!("pod {name} is Running");
-    world
-        .eventually(name, what, Limit::ControlPlane, |pod: Option<&Pod>| {
-            let phase = pod?.status.as_ref()?.phase.as_deref()?;
-            (phase == "Running").then_some(())
-        })
-        .await
 }

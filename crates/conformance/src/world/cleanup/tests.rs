@@ -56,6 +56,7 @@ fn world(server: &Server, export: &Export, namespace: Option<&str>) -> World {
         profiles: Vec::new(),
         features: Vec::new(),
         class: ClassTemplate::default(),
+        layout: testbed::subject::Layout::Nfs,
         limits: Limits::with(limits).unwrap(),
     };
     let target = ExportTarget {
@@ -83,7 +84,9 @@ fn state() -> Value {
             "kind": "local", "kubernetes": "v1.36.3", "modes": [], "kubeconfig": "", "dns": null,
             "zone": "cluster.local",
         },
-        "export": {"server": "127.0.0.1", "path": "/export", "port": 0, "directory": ""},
+        "export": {
+            "server": "127.0.0.1", "path": "/export", "port": 0, "mountPort": 0, "directory": "",
+        },
         "subject": {
             "file": "", "sha256": "", "name": "probe", "version": null,
             "provisioner": "example.org/probe", "pid": null,
@@ -292,6 +295,41 @@ async fn pods_of_a_set_of_the_case_are_its_own_in_a_namespace_of_others() {
     };
     assert!(world.owns_pod(&pod("web")));
     assert!(!world.owns_pod(&pod("shop")));
+}
+
+#[tokio::test]
+async fn a_pod_whose_end_is_held_is_let_go_and_another_is_only_deleted() {
+    let server = Server::start(|asked| {
+        let pod = |name: &str, finalizers: &[&str]| {
+            let metadata = json!({"name": name, "finalizers": finalizers});
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+        };
+        match asked.method.as_str() {
+            "GET" if asked.path.ends_with("/pods") && !asked.is_watch() => {
+                let held = pod("web-0", &[crate::world::holds::HELD_END]);
+                list_of(asked, &[held, pod("web-1", &["example.org/other"])])
+            }
+            "GET" => nothing(asked),
+            "PATCH" => Answer::ok(&pod("web-0", &[])),
+            _ => Answer::deleted(),
+        }
+    });
+    let export = Export::start(&[]).await;
+    let world = world(&server, &export, None);
+    let settled = world.settle(&patience()).await;
+    assert!(settled.troubles.is_empty(), "{settled:?}");
+    let changed: Vec<_> = server
+        .asked()
+        .into_iter()
+        .filter(|asked| !asked.starts_with("GET"))
+        .collect();
+    let pods = format!("/api/v1/namespaces/{}/pods", world.namespace());
+    let due = [
+        format!("PATCH {pods}/web-0"),
+        format!("DELETE {pods}/web-0"),
+        format!("DELETE {pods}/web-1"),
+    ];
+    assert_eq!(changed, due);
 }
 
 #[tokio::test]

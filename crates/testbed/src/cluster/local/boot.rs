@@ -60,8 +60,6 @@ pub(super) async fn boot(options: &LocalOptions) -> Result<LocalCluster, Cluster
         Ok((info, client)) => Ok(LocalCluster {
             info,
             client,
-            api_url: boot.layout.api_url(),
-            authority: boot.layout.pki.authority,
             children: boot.children,
             stages: boot.stages,
         }),

@@ -1,0 +1,77 @@
+//! Runs on `kind` clusters: interrupted at each stage of their boot, they leave Docker and the
+//! machine's mounts as they were.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::place::{Place, said};
+
+/// What is said when each stage of a boot begins, in order.
+const STAGES: [&str; 5] = [
+    "booting cluster",
+    "kind creates",
+    "kind: ",
+    "loading images",
+    "cluster up after",
+];
+
+/// Everything that Docker has, apart from images, and every mount that this process sees.
+fn inventory() -> BTreeSet<String> {
+    let lists: [&[&str]; 3] = [
+        &["ps", "--all", "--format", "container {{.Names}}"],
+        &["network", "ls", "--format", "network {{.Name}}"],
+        &["volume", "ls", "--format", "volume {{.Name}}"],
+    ];
+    let mut found = BTreeSet::new();
+    for list in lists {
+        let output = Command::new("docker").args(list).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        found.extend(text.lines().map(str::to_owned));
+    }
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap();
+    found.extend(mounts.lines().filter_map(|line| {
+        let point = line.split(' ').nth(4)?;
+        Some(format!("mount {point}"))
+    }));
+    found
+}
+
+#[test]
+fn a_boot_that_is_interrupted_at_any_stage_leaves_nothing() {
+    let place = Place::new();
+    let before = inventory();
+    for stage in STAGES {
+        let mut up = place.start("up --cluster kind --name stopped");
+        up.says(stage);
+        up.signal(Signal::SIGINT);
+        let (status, out) = up.ends();
+        assert_eq!(status.code(), Some(130), "interrupted at `{stage}`: {out}");
+        assert_eq!(inventory(), before, "interrupted at `{stage}`");
+        place.nothing_is_left();
+    }
+}
+
+#[test]
+fn a_boot_whose_owner_is_killed_at_any_stage_is_swept_by_the_next_command() {
+    let place = Place::new();
+    let before = inventory();
+    for stage in STAGES {
+        let mut run = place.start("run --cluster kind --only B01 --name killed");
+        run.says(stage);
+        run.signal(Signal::SIGKILL);
+        let (status, _) = run.ends();
+        assert_eq!(status.code(), None);
+        let down = place.call("down --name killed");
+        assert_eq!(down.status.code(), Some(0), "{}", said(&down));
+        assert!(
+            said(&down).contains("swept testbed `killed`"),
+            "killed at `{stage}`: {}",
+            said(&down)
+        );
+        assert_eq!(inventory(), before, "killed at `{stage}`");
+        place.nothing_is_left();
+    }
+}
