@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
-use futures::future::{join, select};
+use futures::FutureExt as _;
+use futures::future::{LocalBoxFuture, join, select};
 use testbed::artifacts::Home;
 use testbed::state::{self, Owner, State, StateError, Timings};
 use testbed::subject::{RunningSubject, StartOptions, Subject};
@@ -56,7 +57,15 @@ impl Bed {
     ///
     /// # Errors
     /// A part of the testbed does not start.
-    pub(crate) async fn up(
+    pub(crate) fn up<'a>(
+        options: &'a BedOptions<'_>,
+        told: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> LocalBoxFuture<'a, Result<Self, Failure>> {
+        // A boot is a large future; callers hold a pointer to it.
+        Self::boot(options, told).boxed_local()
+    }
+
+    async fn boot(
         options: &BedOptions<'_>,
         told: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Self, Failure> {
@@ -77,12 +86,8 @@ impl Bed {
         ));
         let started = Instant::now();
         let ground = match parts {
-            Parts::Local(binaries) => {
-                Box::pin(local::boot(binaries, &directory, logs)).await?
-            }
-            Parts::Kind(parts) => {
-                Box::pin(kind::boot(parts, options, &directory, told)).await?
-            }
+            Parts::Local(binaries) => Box::pin(local::boot(binaries, &directory, logs)).await?,
+            Parts::Kind(parts) => Box::pin(kind::boot(parts, options, &directory, told)).await?,
         };
         let boot_ms = millis(started.elapsed());
         told(&format!("cluster up after {}", seconds(boot_ms)));

@@ -18,7 +18,13 @@ const ALLOWED: [(&str, &[&str]); 6] = [
         "claimcheck",
         // It is also the provisioner of its images and the mount program of its nodes, so that one
         // file is enough to run on a machine without a source tree.
-        &["conformance", "mutants", "nfs-mount", "provisioner", "testbed"],
+        &[
+            "conformance",
+            "mutants",
+            "nfs-mount",
+            "provisioner",
+            "testbed",
+        ],
     ),
     ("conformance", &["testbed"]),
     ("nfs-mount", &[]),

@@ -173,7 +173,7 @@ pub enum Feature {
     Expansion,
     /// Writers on several nodes.
     Rwx,
-    /// fsGroup ownership.
+    /// Pods reach a volume's data by their `fsGroup`.
     FsGroup,
     /// Generic ephemeral volumes.
     Ephemeral,

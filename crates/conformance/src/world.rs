@@ -30,8 +30,8 @@ pub mod holds;
 pub mod layout;
 pub mod manifests;
 pub mod nodes;
-pub mod pods;
 mod pattern;
+pub mod pods;
 pub mod volume;
 pub mod workload;
 

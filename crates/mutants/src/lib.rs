@@ -14,11 +14,13 @@ mod foreign_claims_taken;
 mod mount_options_dropped;
 mod namespace_left_out;
 mod on_delete_ignored;
+mod owned_claims_passed_over;
 mod prebound_claims_served;
 mod reclaim_policy_fixed;
 mod retain_ignored;
 mod selected_node_ignored;
 mod selector_ignored;
+mod single_pod_claims_passed_over;
 mod success_untold;
 mod unknown_parameters_accepted;
 mod volume_before_directory;
@@ -54,6 +56,8 @@ pub const MUTANTS: &[Mutant] = &[
     on_delete_ignored::MUTANT,
     selected_node_ignored::MUTANT,
     block_served::MUTANT,
+    owned_claims_passed_over::MUTANT,
+    single_pod_claims_passed_over::MUTANT,
     success_untold::MUTANT,
     failure_untold::MUTANT,
 ];

@@ -3,15 +3,15 @@
 //! The kernel tells user and group of a caller; its supplementary groups stand in `/proc`. They are
 //! read anew for each call that needs them: a container's first process changes its groups while it
 //! keeps its number and, for user 0, its user, so whatever is remembered would soon be wrong.
+//!
+//! Only `/proc/PID/status` is read. `stat` and others wait for an exec(2) of the caller to be over,
+//! and that exec may be closing a file of this mount, which waits for the answer from here.
 
 use nfs3_types::rpc::{auth_unix, opaque_auth};
 use nfs3_types::xdr_codec::Opaque;
 
 /// The most supplementary groups of `AUTH_SYS` (RFC 5531, appendix A).
 pub(crate) const GROUPS_MAX: usize = 16;
-
-/// `PF_EXITING` in the flags of `/proc/PID/stat`.
-const EXITING: u64 = 0x4;
 
 /// An identity for `AUTH_SYS`.
 #[derive(Debug, Clone)]
@@ -58,37 +58,30 @@ impl Caller {
         Credential::new(self.uid, self.gid, &self.groups())
     }
 
+    fn status(&self) -> Option<String> {
+        fs_err::read_to_string(format!("/proc/{}/status", self.pid)).ok()
+    }
+
     fn groups(&self) -> Vec<u32> {
         if self.pid == 0 {
             return Vec::new();
         }
-        fs_err::read_to_string(format!("/proc/{}/status", self.pid))
+        self.status()
             .map(|status| groups_of(&status))
             .unwrap_or_default()
     }
 
-    /// Whether the caller is to die: it has SIGKILL pending, is gone, or dies of SIGKILL already.
-    /// Such a caller must get an answer, since nothing else ends its wait.
-    pub(crate) fn is_killed(&self) -> bool {
+    /// Whether the caller must get an answer although the server has none: it has SIGKILL pending,
+    /// or is gone. With `silent`, it is enough that it is on its way out for whatever reason, since
+    /// it can't be killed any more then.
+    pub(crate) fn has_left(&self, silent: bool) -> bool {
         if self.pid == 0 {
             return false;
         }
-        let read = |file| fs_err::read_to_string(format!("/proc/{}/{file}", self.pid));
-        match (read("status"), read("stat")) {
-            (Ok(status), Ok(stat)) => kill_pending(&status) || dies_of_kill(&stat),
-            // Nobody waits any more.
-            _ => true,
+        match self.status() {
+            Some(status) => kill_pending(&status) || (silent && exiting(&status)),
+            None => true,
         }
-    }
-
-    /// Whether the caller is on its way out, for whatever reason. It can't be killed any more, so
-    /// it must not be kept waiting for a server that is gone.
-    pub(crate) fn is_exiting(&self) -> bool {
-        if self.pid == 0 {
-            return false;
-        }
-        fs_err::read_to_string(format!("/proc/{}/stat", self.pid))
-            .map_or(true, |stat| exiting(&stat))
     }
 }
 
@@ -118,18 +111,11 @@ fn kill_pending(status: &str) -> bool {
     })
 }
 
-/// A field of `/proc/PID/stat` by its number in proc(5), from 4: the name before may have blanks.
-fn stat_field(stat: &str, number: usize) -> Option<u64> {
-    let rest = stat.rsplit_once(')')?.1;
-    rest.split_whitespace().nth(number - 3)?.parse().ok()
-}
-
-fn exiting(stat: &str) -> bool {
-    stat_field(stat, 9).is_some_and(|flags| flags & EXITING != 0)
-}
-
-fn dies_of_kill(stat: &str) -> bool {
-    exiting(stat) && stat_field(stat, 52).is_some_and(|code| code & 0x7f == 9)
+/// A process that ends gives up its memory before its files. Threads of the kernel never have any.
+fn exiting(status: &str) -> bool {
+    let number = |name| field(status, name).and_then(|value| value.parse::<u32>().ok());
+    let kernel = number("Kthread") == Some(1) || matches!(number("PPid"), Some(0 | 2));
+    !kernel && field(status, "VmSize").is_none()
 }
 
 #[cfg(test)]
@@ -138,15 +124,6 @@ mod tests {
 
     const STATUS: &str = "Name:\tsh\nUid:\t1000\t1000\t1000\t1000\nGroups:\t10 20 4294967294 \n\
                           SigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n";
-
-    fn stat(flags: u64, code: u64) -> String {
-        let mut fields = vec!["1 (a b) c) D".to_owned()];
-        fields.extend((4..9).map(|_| "0".to_owned()));
-        fields.push(flags.to_string());
-        fields.extend((10..52).map(|_| "0".to_owned()));
-        fields.push(code.to_string());
-        fields.join(" ")
-    }
 
     #[test]
     fn groups_are_those_of_the_status() {
@@ -177,23 +154,23 @@ mod tests {
     }
 
     #[test]
-    fn dying_of_kill_is_told_from_an_ordinary_end() {
-        assert!(!exiting(&stat(0x40_0100, 0)));
-        assert!(exiting(&stat(0x40_0104, 0)));
-        assert!(!dies_of_kill(&stat(0x40_0104, 0)));
-        assert!(!dies_of_kill(&stat(0x40_0100, 9)));
-        assert!(dies_of_kill(&stat(0x40_0104, 9)));
+    fn a_process_without_memory_is_on_its_way_out() {
+        let gone = "Name:\tsh\nPPid:\t77\nKthread:\t0\n";
+        assert!(exiting(gone));
+        assert!(!exiting(&format!("{gone}VmSize:\t    100 kB\n")));
+        assert!(!exiting("Name:\tloop0\nPPid:\t2\n"));
+        assert!(!exiting("Name:\tloop0\nPPid:\t99\nKthread:\t1\n"));
     }
 
     #[test]
-    fn this_very_process_is_neither_killed_nor_on_its_way_out() {
+    fn this_very_process_has_not_left() {
         let caller = Caller {
             uid: 0,
             gid: 0,
             pid: std::process::id(),
         };
-        assert!(!caller.is_killed() && !caller.is_exiting());
+        assert!(!caller.has_left(true));
         let nobody = Caller { pid: 0, ..caller };
-        assert!(!nobody.is_killed() && nobody.groups().is_empty());
+        assert!(!nobody.has_left(true) && nobody.groups().is_empty());
     }
 }

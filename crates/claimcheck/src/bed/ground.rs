@@ -22,7 +22,7 @@ pub(super) enum Ground {
     /// Processes on this machine.
     Local(Box<LocalCluster>, EmbeddedExport),
     /// Real nodes, and a server of their own on their network.
-    Kind(Box<KindCluster>, ContainerExport),
+    Kind(Box<KindCluster>, Box<ContainerExport>),
     /// Real nodes, whose own directories this process serves.
     KindNodes(Box<KindCluster>, EmbeddedExport),
 }

@@ -25,20 +25,15 @@ pub(super) async fn boot(
         .map_err(|error| local::cluster_failure(error, bed.logs))?;
     let cluster = cluster(parts, bed, directory, &network, told);
     // The export comes up while the nodes boot.
-    let ground = match &parts.server_image {
-        Some(image) => {
-            let export = server(image, bed, directory, &network);
-            let (cluster, export) = try_join(cluster, export).await?;
-            Ground::Kind(Box::new(cluster), export)
-        }
-        None => {
-            let nodes = directory.join("nodes");
-            fs_err::create_dir_all(&nodes).map_err(Failure::testbed)?;
-            let (cluster, export) = try_join(cluster, local::serve(&nodes)).await?;
-            Ground::KindNodes(Box::new(cluster), export)
-        }
-    };
-    Ok(ground)
+    if let Some(image) = &parts.server_image {
+        let export = server(image, bed, directory, &network);
+        let (cluster, export) = try_join(cluster, export).await?;
+        return Ok(Ground::Kind(Box::new(cluster), Box::new(export)));
+    }
+    let nodes = directory.join("nodes");
+    fs_err::create_dir_all(&nodes).map_err(Failure::testbed)?;
+    let (cluster, export) = try_join(cluster, local::serve(&nodes)).await?;
+    Ok(Ground::KindNodes(Box::new(cluster), export))
 }
 
 async fn cluster(
@@ -92,7 +87,7 @@ async fn server(
         squashed: directory.join("squashed"),
         log: bed.logs.join("nfs-server.log"),
     };
-    ContainerExport::start(&options)
-        .await
-        .map_err(|error| Failure::testbed(failed_to(&error)).hint(format!("logs are in {}", bed.logs)))
+    ContainerExport::start(&options).await.map_err(|error| {
+        Failure::testbed(failed_to(&error)).hint(format!("logs are in {}", bed.logs))
+    })
 }

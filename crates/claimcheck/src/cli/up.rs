@@ -138,7 +138,10 @@ fn spawn(
         ])
         .args(["--parts-ms", &parts_ms.to_string()])
         // Found a moment ago; the supervisor searches nothing.
-        .args(["--parts", &serde_json::to_string(parts).map_err(Failure::defect)?])
+        .args([
+            "--parts",
+            &serde_json::to_string(parts).map_err(Failure::defect)?,
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);

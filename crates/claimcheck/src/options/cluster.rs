@@ -131,9 +131,11 @@ fn version(given: &Given) -> Result<String, Failure> {
     let plain = given.text.trim_start_matches('v');
     let numbers: Vec<&str> = plain.split('.').collect();
     let is_version = numbers.len() == 3
-        && numbers
-            .iter()
-            .all(|number| number.parse::<u16>().is_ok_and(|_| !number.starts_with('+')));
+        && numbers.iter().all(|number| {
+            number
+                .parse::<u16>()
+                .is_ok_and(|_| !number.starts_with('+'))
+        });
     if is_version {
         return Ok(format!("v{plain}"));
     }
@@ -178,11 +180,16 @@ mod tests {
         else {
             panic!("another kind was chosen");
         };
-        assert_eq!((two.workers, two.kubernetes.as_str()), (2, versions::KUBERNETES));
-        let ClusterChoice::Kind(four) =
-            chosen(&[("CLAIMCHECK_WORKERS", "4")], ClusterKind::Kind, ClusterFlags::default())
-                .unwrap()
-        else {
+        assert_eq!(
+            (two.workers, two.kubernetes.as_str()),
+            (2, versions::KUBERNETES)
+        );
+        let ClusterChoice::Kind(four) = chosen(
+            &[("CLAIMCHECK_WORKERS", "4")],
+            ClusterKind::Kind,
+            ClusterFlags::default(),
+        )
+        .unwrap() else {
             panic!("another kind was chosen");
         };
         assert_eq!(four.workers, 4);

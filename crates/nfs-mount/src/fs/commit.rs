@@ -29,10 +29,13 @@ enum Verdict {
 }
 
 /// Judges writes, given in order by their verifiers.
-fn judge(verifiers: impl IntoIterator<Item = writeverf3>, committed: writeverf3) -> Verdict {
+fn judge(
+    verifiers: impl IntoIterator<Item = Option<writeverf3>>,
+    committed: writeverf3,
+) -> Verdict {
     match verifiers
         .into_iter()
-        .position(|verifier| verifier != committed)
+        .position(|verifier| verifier != Some(committed))
     {
         None => Verdict::Stable,
         Some(first) => Verdict::LostFrom(first),
@@ -287,10 +290,13 @@ mod tests {
 
     #[test]
     fn a_verifier_of_another_start_means_loss_from_there_on() {
-        let (old, new) = (writeverf3([1; 8]), writeverf3([2; 8]));
-        assert_eq!(judge([], new), Verdict::Stable);
-        assert_eq!(judge([new, new], new), Verdict::Stable);
-        assert_eq!(judge([old, new], new), Verdict::LostFrom(0));
-        assert_eq!(judge([new, old, new], new), Verdict::LostFrom(1));
+        let now = writeverf3([2; 8]);
+        let (old, new) = (Some(writeverf3([1; 8])), Some(now));
+        assert_eq!(judge([], now), Verdict::Stable);
+        assert_eq!(judge([new, new], now), Verdict::Stable);
+        assert_eq!(judge([old, new], now), Verdict::LostFrom(0));
+        assert_eq!(judge([new, old, new], now), Verdict::LostFrom(1));
+        // What never got there is as good as lost.
+        assert_eq!(judge([new, None], now), Verdict::LostFrom(1));
     }
 }

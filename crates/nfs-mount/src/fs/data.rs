@@ -1,6 +1,7 @@
 //! Reading and writing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -10,6 +11,20 @@ use super::open::OpenFile;
 use crate::client::Outcome;
 use crate::identity::Caller;
 use crate::rpc::Patience;
+
+/// How long a page of a mapping waits for the server, before it is kept here.
+const PAGE_WAIT: Duration = Duration::from_secs(3);
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteKind {
+    /// Data at its offset.
+    Plain,
+    /// Data at the end of the file.
+    Append,
+    /// A page of a mapping, or what the kernel kept for another reason.
+    Page,
+}
 
 impl Fs {
     /// Reads up to `size` bytes; fewer only at the end of the file.
@@ -49,21 +64,24 @@ impl Fs {
         })
     }
 
-    /// Writes. With `append`, at the end that the file has on the server: the kernel only knows
-    /// the end of a moment ago, and another client may have appended since.
+    /// Writes. What is appended goes to the end that the file has on the server: the kernel only
+    /// knows the end of a moment ago, and another client may have appended since.
     pub(crate) fn write(
         &self,
         caller: Caller,
         file: &OpenFile,
         offset: u64,
         data: Arc<[u8]>,
-        append: bool,
+        kind: WriteKind,
     ) -> Outcome<u32> {
         let patience = Patience::of(caller);
+        if kind == WriteKind::Page && self.hard {
+            return self.write_page(file, offset, data);
+        }
         if data.is_empty() {
             return Ok(0);
         }
-        let offset = if append {
+        let offset = if kind == WriteKind::Append {
             self.current(&file.node, &patience)?.size
         } else {
             offset
@@ -75,6 +93,39 @@ impl Fs {
             self.commit(&file.node, &patience)?;
         }
         result
+    }
+
+    /// Writes a page of a mapping. Nobody is named as its caller, and whoever waits for it, at the
+    /// latest when its process ends, can't be killed. So when the server is silent the page is kept
+    /// here, as if the server had taken and lost it, and is written when the server is back.
+    fn write_page(&self, file: &OpenFile, offset: u64, data: Arc<[u8]>) -> Outcome<u32> {
+        let link = self.client.link();
+        let patience = Patience::at_most(PAGE_WAIT);
+        if !link.is_silent() {
+            self.begin_write(&file.node, &Patience::endless())?;
+            let result = self.write_through(file, offset, Arc::clone(&data), &patience);
+            end_write(&file.node);
+            match result {
+                Err(Errno::EIO | Errno::ENODEV) if link.is_silent() => {}
+                result => return result,
+            }
+        }
+        while self.keeps_too_much() {
+            self.commit(&file.node, &Patience::endless())?;
+        }
+        let count = u32::try_from(data.len()).map_err(|_| Errno::EINVAL)?;
+        self.keep_data(
+            &file.node,
+            Uncommitted {
+                number: 0,
+                offset,
+                data,
+                verifier: None,
+                who: Arc::clone(&file.who),
+            },
+            link.epoch(),
+        );
+        Ok(count)
     }
 
     fn begin_write(&self, node: &Node, patience: &Patience) -> Outcome<()> {
@@ -124,7 +175,7 @@ impl Fs {
                         number: 0,
                         offset: at,
                         data,
-                        verifier: written.verifier,
+                        verifier: Some(written.verifier),
                         who: Arc::clone(&file.who),
                     },
                     epoch,

@@ -24,6 +24,7 @@ use nix::fcntl::OFlag;
 use super::Fs;
 use super::attributes::BLOCK;
 use super::changes::Changes;
+use super::data::WriteKind;
 use super::names::Told;
 use crate::client::Outcome;
 use crate::identity::Caller;
@@ -351,12 +352,17 @@ impl Filesystem for Kernel {
     ) {
         let (caller, data): (_, Arc<[u8]>) = (caller(request), Arc::from(data));
         // Pages of a mapping have their place, whatever the flags of the file.
-        let append = flags.0 & OFlag::O_APPEND.bits() != 0
-            && !write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let kind = if write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
+            WriteKind::Page
+        } else if flags.0 & OFlag::O_APPEND.bits() != 0 {
+            WriteKind::Append
+        } else {
+            WriteKind::Plain
+        };
         self.run(move |fs| {
             let result = fs
                 .file(fh.0)
-                .and_then(|file| fs.write(caller, &file, offset, data, append));
+                .and_then(|file| fs.write(caller, &file, offset, data, kind));
             match result {
                 Ok(count) => reply.written(count),
                 Err(error) => reply.error(errno(error)),

@@ -58,7 +58,8 @@ pub(crate) struct Uncommitted {
     pub(crate) number: u64,
     pub(crate) offset: u64,
     pub(crate) data: Arc<[u8]>,
-    pub(crate) verifier: writeverf3,
+    /// What the server answered with; `None` if it never had the data.
+    pub(crate) verifier: Option<writeverf3>,
     pub(crate) who: Arc<Credential>,
 }
 

@@ -192,10 +192,7 @@ impl Fs {
         }
         // A process that ends closes its files and can't be killed while it does. When the server
         // is silent it is let go: the data is kept here, and committed as soon as that works.
-        let patience = Patience {
-            leave_with_caller: true,
-            ..Patience::of(caller)
-        };
+        let patience = Patience::of(caller);
         self.commit(&file.node, &patience)?;
         file.failure()
     }

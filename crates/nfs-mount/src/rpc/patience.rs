@@ -10,10 +10,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// What a call waits for besides its answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Patience {
-    /// Who waits; the wait ends when it is killed.
+    /// Who waits. The wait ends when it is killed, and when it is on its way out while the server
+    /// is silent.
     pub(crate) caller: Option<Caller>,
-    /// Whether the wait also ends when the caller is on its way out and the server is silent.
-    pub(crate) leave_with_caller: bool,
     /// When the wait ends for want of time.
     pub(crate) until: Option<Instant>,
 }
@@ -69,7 +68,6 @@ impl Patience {
             return Some(Ended::TimeOver);
         }
         let caller = self.caller.as_ref()?;
-        (caller.is_killed() || (self.leave_with_caller && silent && caller.is_exiting()))
-            .then_some(Ended::Killed)
+        caller.has_left(silent).then_some(Ended::Killed)
     }
 }

@@ -10,16 +10,13 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::front::COMMIT;
 use super::need_fuse;
 use super::support::{Server, raw, until};
 
-/// Whether a process waits in the kernel.
+/// Whether a process waits for an answer of the file system.
 fn waits(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
-        stat.rsplit(')')
-            .next()
-            .is_some_and(|rest| !rest.starts_with(" R"))
-    }) && fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at != "0")
+    fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|at| at.contains("request_wait"))
 }
 
 fn start(script: &str, argument: &Path) -> std::process::Child {
@@ -190,4 +187,51 @@ fn a_soft_mount_gives_up_in_time() {
         server.front.silent(false);
         assert_eq!(fs::read(mounted.join("file")).expect("read"), b"x");
     }
+}
+
+#[test]
+fn an_exec_that_closes_a_file_slowly_goes_on() {
+    need_fuse!();
+    let server = Server::new();
+    let mounted = server.mount("");
+    // Longer than it takes until it is looked whether the caller is still there.
+    server.front.slow_down(COMMIT, Duration::from_secs(1));
+    let script = "import os,sys\n\
+        f=os.open(sys.argv[1],os.O_WRONLY|os.O_CREAT); os.write(f,b'data')\n\
+        os.execv('/bin/true',['true'])";
+    let mut child = Command::new("python3")
+        .args(["-c", script])
+        .arg(mounted.join("file"))
+        .spawn()
+        .expect("python3");
+    until("it has run", || child.try_wait().expect("wait").is_some());
+    assert!(child.wait().expect("wait").success());
+    assert_eq!(server.front.calls(COMMIT), 1);
+}
+
+#[test]
+fn a_process_with_a_written_mapping_ends_without_the_server() {
+    need_fuse!();
+    let mut server = Server::new();
+    let mounted = server.mount("");
+    fs::write(mounted.join("file"), [0; 8192]).expect("write");
+    let script = "import mmap,os,sys\n\
+        f=open(sys.argv[1],'r+b'); m=mmap.mmap(f.fileno(),0)\n\
+        m[5000:5005]=b'hello'; os.write(1,b'written'); os.read(0,1)";
+    let mut child = Command::new("python3")
+        .args(["-c", script])
+        .arg(mounted.join("file"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut word = [0; 7];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("pipe"), &mut word).expect("written");
+    server.front.stop();
+    child.kill().expect("kill");
+    until("it is dead", || child.try_wait().expect("wait").is_some());
+    server.front.start();
+    until("the page is there", || {
+        fs::read(server.directory.join("file")).expect("read")[5000..5005] == *b"hello"
+    });
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,13 @@ pub(crate) fn able() -> bool {
     false
 }
 
+/// One test at a time: a process that one test starts has, until it runs, the open files of the
+/// others, and would keep their mounts busy and their programs from running.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Leaves a test where mounts can't be tested.
 #[macro_export]
 macro_rules! need_fuse {
@@ -36,6 +44,7 @@ macro_rules! need_fuse {
         if !$crate::support::able() {
             return;
         }
+        let _turn = $crate::support::turn();
     };
 }
 
@@ -195,6 +204,14 @@ impl Drop for Mounted {
 fn serving(place: &Path) -> Option<u32> {
     fs::read_dir("/proc").expect("proc").find_map(|entry| {
         let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        // The command line of a process that is stuck can't be read.
+        if fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()?
+            .trim_end()
+            != "mount.nfs"
+        {
+            return None;
+        }
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
         (words.contains(&&b"--serve"[..]) && words.contains(&place.as_os_str().as_encoded_bytes()))

@@ -40,7 +40,10 @@ pub fn documents(yaml: &str) -> Result<Vec<Value>, DocumentError> {
 /// What every object has.
 #[cfg_attr(
     not(feature = "local"),
-    expect(dead_code, reason = "without a cluster it is only looked whether they are there")
+    expect(
+        dead_code,
+        reason = "without a cluster it is only looked whether they are there"
+    )
 )]
 pub(super) struct Head<'a> {
     pub(super) api_version: &'a str,

@@ -54,12 +54,19 @@ async fn run(world: &World) -> CaseResult {
 
     // The same class serves a claim that means no harm, in the place that it asks for.
     let wanted = world.unique("inside");
-    let control = world.claim("control").class(&class).annotation(KEY, &wanted);
+    let control = world
+        .claim("control")
+        .class(&class)
+        .annotation(KEY, &wanted);
     let control = control.create().await?.bound().await?;
     let directory = control.existing_directory().await?;
     if patterns {
         let own = directory.rsplit('/').next().unwrap_or_default();
-        ensure_eq("the directory that the control asks for", &own, &wanted.as_str())?;
+        ensure_eq(
+            "the directory that the control asks for",
+            &own,
+            &wanted.as_str(),
+        )?;
     }
     let data = world.fill(&directory).await?;
 
