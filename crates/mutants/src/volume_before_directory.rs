@@ -11,7 +11,7 @@ pub(crate) const MUTANT: Mutant = Mutant {
     target: "R01",
     // Each of them looks for the directory once the volume is gone.
     kin: &[
-        "P04", "R03", "R04", "R07", "R09", "R11", "G04", "G05", "G06", "G15",
+        "P04", "R03", "R04", "R07", "R09", "R11", "R13", "G04", "G05", "G06", "G15",
     ],
     wrap: |seams| with_rules(seams, Defect),
 };
