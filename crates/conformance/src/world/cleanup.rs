@@ -231,7 +231,7 @@ impl World {
         self.delete_stragglers(&mut troubles, 0).await;
         if self.own_namespace {
             // Parents of what was removed, and what an interruption left no time to look for.
-            let listed = async { Ok(self.export().list("").await?) };
+            let listed = async { Ok(self.entries().await?) };
             let entries = attempt(&mut troubles, "the export", REQUEST_LIMIT, listed).await;
             for entry in entries.into_iter().flatten() {
                 if self.bears_our_name(&entry) {

@@ -12,19 +12,12 @@ pub(crate) const CASE: Case = Case::new("W01", |world| Box::pin(run(world)));
 
 async fn run(world: &World) -> CaseResult {
     let delayed = world.class("delayed").binding_mode(WAIT).create().await?;
-    let immediate = world
-        .class("immediate")
-        .binding_mode("Immediate")
-        .create()
-        .await?;
+    // The subject's own binding mode: some can serve no other.
+    let served = world.class("served").create().await?;
     let claim = world.claim("data").class(&delayed).create().await?;
     world.event(&claim.uid(), "Normal", WAIT).await?;
 
-    world
-        .control(&immediate)
-        .await?
-        .existing_directory()
-        .await?;
+    world.control(&served).await?.existing_directory().await?;
     claim.still_pending().await?;
     claim.has_no_volume_or_directory().await
 }

@@ -16,11 +16,8 @@ pub(crate) const CASE: Case = Case::new("W05", |world| Box::pin(run(world)));
 
 async fn run(world: &World) -> CaseResult {
     let delayed = world.class("delayed").binding_mode(WAIT).create().await?;
-    let immediate = world
-        .class("immediate")
-        .binding_mode("Immediate")
-        .create()
-        .await?;
+    // The subject's own binding mode: some can serve no other.
+    let served = world.class("served").create().await?;
     // The controller-manager hands a claim over only after a node is selected, so the case does it.
     let provisioner = &world.subject().provisioner;
     let claim = world
@@ -31,11 +28,7 @@ async fn run(world: &World) -> CaseResult {
         .await?;
     world.event(&claim.uid(), "Normal", WAIT).await?;
 
-    world
-        .control(&immediate)
-        .await?
-        .existing_directory()
-        .await?;
+    world.control(&served).await?.existing_directory().await?;
     claim.still_pending().await?;
     claim.has_no_volume_or_directory().await?;
 

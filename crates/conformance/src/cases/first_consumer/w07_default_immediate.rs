@@ -9,7 +9,7 @@ use crate::world::World;
 pub(crate) const CASE: Case = Case::new("W07", |world| Box::pin(run(world)));
 
 async fn run(world: &World) -> CaseResult {
-    let class = world.class("unset").create().await?;
+    let class = world.class("unset").without_binding_mode().create().await?;
     let mode = class.volume_binding_mode.as_deref();
     ensure_eq("the binding mode of the class", &mode, &Some("Immediate"))?;
     let claim = world.claim("data").class(&class).create().await?;

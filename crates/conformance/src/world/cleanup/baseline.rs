@@ -38,7 +38,7 @@ impl Baseline {
         objects.extend(names(Kind::Class, classes).await?);
         let events = world.api::<Event>().list(&ListParams::default()).await?;
         let events = events.iter().map(ResourceExt::name_any).collect();
-        let entries = world.export().list("").await?.into_iter().collect();
+        let entries = world.entries().await?.into_iter().collect();
         Ok(Self {
             objects,
             events,

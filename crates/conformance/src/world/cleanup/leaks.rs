@@ -70,7 +70,7 @@ impl World {
         loop {
             ticks.tick().await;
             let mut left = Vec::new();
-            for entry in self.export().list("").await? {
+            for entry in self.entries().await? {
                 if self.bears_our_name(&entry) {
                     left.extend(self.unnamed(entry, &named).await?);
                 }
