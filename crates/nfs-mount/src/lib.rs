@@ -5,7 +5,7 @@
 //! process serves the mount until it is unmounted. What the kernel's client gives and this does not
 //! is told in `docs/nfs-mount.md`.
 //!
-//! The parts: [`run`] is the front (arguments, waiting for the mount to answer), `serve` the
+//! The parts: [`run()`] is the front (arguments, waiting for the mount to answer), `serve` the
 //! process in the background, `fs` the file system, `client` the calls of NFS, and `rpc` what
 //! carries them: one TCP connection for all callers, each call with its caller's own identity.
 

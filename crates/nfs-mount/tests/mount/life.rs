@@ -202,3 +202,36 @@ fn what_fails_says_why_with_the_code_of_mount() {
     let output = mount_nfs(["-f", "127.0.0.1:/export", "/tmp", "-o", "soft"]);
     assert!(output.status.success());
 }
+
+#[test]
+fn the_process_leaves_its_callers_control_group() {
+    need_fuse!();
+    let unified = Path::new("/sys/fs/cgroup/cgroup.procs").exists();
+    let group = Path::new("/sys/fs/cgroup")
+        .join(if unified { "" } else { "memory" })
+        .join(format!("nfs-mount-test-{}", std::process::id()));
+    if let Err(error) = fs::create_dir(&group) {
+        eprintln!("NOT TESTED: no control group of its own: {error}");
+        return;
+    }
+    let server = Server::new();
+    let place = tempfile::TempDir::new().expect("directory");
+    let script = "echo $$ > \"$0/cgroup.procs\" && exec \"$1\" 127.0.0.1:/export \"$2\" -o \"$3\"";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .arg(&group)
+        .arg(env!("CARGO_BIN_EXE_mount-nfs"))
+        .arg(place.path())
+        .arg(server.options(""))
+        .output()
+        .expect("sh");
+    assert!(output.status.success(), "{output:?}");
+    let left = fs::read_to_string(group.join("cgroup.procs")).expect("processes");
+    assert_eq!(
+        left, "",
+        "the group is empty, so it can be stopped without harm"
+    );
+    fs::read_dir(place.path()).expect("it is served");
+    nix::mount::umount(place.path()).expect("umount");
+    fs::remove_dir(&group).expect("group");
+}

@@ -186,6 +186,7 @@ impl Mounted {
             .expect("umount");
         assert!(output.status.success(), "{output:?}");
         until("the process ends", || serving(place.path()).is_none());
+        remove_logs(place.path());
     }
 }
 
@@ -195,7 +196,20 @@ impl Drop for Mounted {
             let _ = nix::mount::umount2(place.path(), nix::mount::MntFlags::MNT_DETACH);
             if !thread::panicking() {
                 until("the process ends", || serving(place.path()).is_none());
+                remove_logs(place.path());
             }
+        }
+    }
+}
+
+/// Logs stay where there was something to warn of, as tests mean there to be.
+fn remove_logs(place: &Path) {
+    let name = place.file_name().expect("a name").to_string_lossy();
+    for entry in fs::read_dir("/var/log/nfs-mount").into_iter().flatten() {
+        let path = entry.expect("entry").path();
+        if path.to_string_lossy().contains(&*name) {
+            // The process may have removed it.
+            let _ = fs::remove_file(path);
         }
     }
 }
