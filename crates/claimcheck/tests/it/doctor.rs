@@ -21,7 +21,7 @@ fn sandbox() -> Facts {
         apt: true,
         memory: Some(20 * GIB),
         cache: Disk {
-            path: "/root/.cache/claimcheck".into(),
+            path: "/data/.cache/claimcheck".into(),
             free: Some(44 * GIB),
         },
         local_tools: all(6),
