@@ -100,7 +100,9 @@ impl<'a> Images<'a> {
             None => Policy::Auto,
             Some(value) => value.parse().map_err(|()| ImageError::Policy { value })?,
         };
-        let mirror = variable("CLAIMCHECK_DEBIAN_MIRROR").unwrap_or_else(debian::mirror_here);
+        let mirror = variable("CLAIMCHECK_DEBIAN_MIRROR")
+            .or_else(debian::mirror_here)
+            .unwrap_or_default();
         Ok(Self {
             policy,
             mirror,

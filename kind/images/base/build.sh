@@ -12,7 +12,7 @@ step "debootstrap: Debian $SUITE"
 # In a mount namespace of its own: debootstrap mounts /proc and /sys below the directory, and when it
 # is killed, they go away with the namespace instead of staying in the way of removing it.
 unshare --mount debootstrap --variant=minbase --force-check-gpg --keyring="$keyring" \
-    "$SUITE" "$WORK/root" "$MIRROR" >"$WORK/debootstrap.log" 2>&1 || {
+    "$SUITE" "$WORK/root" ${MIRROR:+"$MIRROR"} >"$WORK/debootstrap.log" 2>&1 || {
     tail -n 20 "$WORK/debootstrap.log" >&2
     if [ -e "$WORK/root/debootstrap/debootstrap.log" ]; then
         tail -n 20 "$WORK/root/debootstrap/debootstrap.log" >&2
