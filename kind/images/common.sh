@@ -47,12 +47,14 @@ set_sources() {
     inside env MIRROR="$MIRROR" SUITE="$1" bash -s <<'INSIDE'
 set -euo pipefail
 if [ -z "$MIRROR" ]; then
-    # The base image was pulled, or made by debootstrap alone: it knows Debian's own.
-    MIRROR=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-        grep -oE 'https?://[^ ]+/debian' | head -n 1) || {
+    # The base image was pulled, or made by debootstrap alone: it knows Debian's own, in either place.
+    # Comments of Debian's image name another.
+    MIRROR=$(grep -rhE '^(deb |URIs:)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null |
+        grep -oE 'https?://[^ ]+/debian\>' | head -n 1) || true
+    if [ -z "$MIRROR" ]; then
         echo "the base image names no Debian mirror; set CLAIMCHECK_DEBIAN_MIRROR" >&2
         exit 1
-    }
+    fi
 fi
 rm -f /etc/apt/sources.list.d/*
 echo "deb $MIRROR $SUITE main" >/etc/apt/sources.list

@@ -26,7 +26,7 @@ use testbed::artifacts::valid_name;
 use testbed::kind::ClusterKind;
 use testbed::state::StateError;
 use testbed::subject::{BUILTIN, Subject};
-use testbed::tools::{Tool, ToolOptions};
+use testbed::tools::ToolOptions;
 
 use self::layers::{Given, Layers};
 use crate::cli::arguments::{SelectionFlags, SubjectFlags};
@@ -219,7 +219,7 @@ pub(crate) fn name(layers: &Layers, flag: Option<String>) -> Result<Option<Strin
     }
 }
 
-/// Where a cluster's tools come from. The client is not among them: nothing here calls it.
+/// Where a cluster's tools come from.
 ///
 /// # Errors
 /// The environment names no cache directory, or the machine is none that tools exist for.
@@ -230,7 +230,6 @@ pub(crate) fn tools(layers: &Layers, flags: ToolSources) -> Result<ToolOptions, 
     for (tool, path) in layers.file_tools() {
         options.paths.entry(*tool).or_insert_with(|| path.clone());
     }
-    options.wanted.retain(|tool| *tool != Tool::Kubectl);
     Ok(options)
 }
 

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 
 use crate::state::{ChildRecord, ClusterInfo};
 
-#[cfg(feature = "kind")]
 mod access;
 mod error;
 #[cfg(feature = "kind")]

@@ -14,6 +14,10 @@ use tokio::process::Command;
 /// Label of every container and network of a testbed; its value is the testbed's directory.
 pub const LABEL: &str = "dev.claimcheck.testbed";
 
+/// Characters of a testbed's name that are in the names of what it has: kind adds `-control-plane`,
+/// and all of it must fit into a label of a host name, of 63 characters (RFC 1123).
+const NAME_SHOWN: usize = 37;
+
 /// Characters of an error's text that are shown: the end of it, where the cause is.
 const SHOWN: usize = 2000;
 
@@ -44,13 +48,28 @@ pub enum DockerError {
 }
 
 impl DockerError {
-    /// Whether the container, image or network that was asked for does not exist.
+    /// Whether the container, image, network or volume that was asked for does not exist.
     pub fn is_missing_object(&self) -> bool {
         match self {
-            Self::Failed { said, .. } => said.contains("No such") || said.contains("not found"),
+            Self::Failed { said, .. } => says_missing(said),
             Self::Missing(_) | Self::Answer { .. } => false,
         }
     }
+}
+
+/// Whether Docker's words are that it does not know an object. Client and daemon, and their versions,
+/// differ in upper and lower case: `Error: No such image: x`, `get x: no such volume`, `network x not
+/// found`. A host, a file or a program in a container that is not there is something else.
+pub(crate) fn says_missing(said: &str) -> bool {
+    const KINDS: [&str; 5] = ["object", "image", "container", "network", "volume"];
+    let said = said.to_lowercase();
+    said.lines().any(|line| {
+        let lacks = |kind: &&str| {
+            line.contains(&format!("no such {kind}"))
+                || (line.contains(*kind) && line.ends_with("not found"))
+        };
+        KINDS.iter().any(lacks) && !line.contains("executable file")
+    })
 }
 
 /// A `docker` command for a call of one's own: no input, and killed with its future.
@@ -103,7 +122,8 @@ pub async fn exec(container: &str, args: &[&str]) -> Result<String, DockerError>
 }
 
 /// The name of what a testbed has one of, such as its network: `cc-NAME-DIGITS`, where the digits
-/// stand for its directory, so that testbeds of one name below two state roots do not collide.
+/// stand for its directory, so that testbeds of one name below two state roots do not collide. Of a
+/// long name only the beginning is in it, and the digits tell the rest apart.
 pub fn resource_name(testbed: &str, directory: &Utf8Path) -> String {
     // FNV-1a: stable between builds, which the standard library's hashers do not promise.
     let hash = directory
@@ -112,7 +132,8 @@ pub fn resource_name(testbed: &str, directory: &Utf8Path) -> String {
         .fold(0x811c_9dc5_u32, |hash, byte| {
             (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
         });
-    format!("cc-{testbed}-{hash:08x}")
+    let shown: String = testbed.chars().take(NAME_SHOWN).collect();
+    format!("cc-{}-{hash:08x}", shown.trim_end_matches('-'))
 }
 
 fn judge(args: &[&str], output: &std::process::Output) -> Result<String, DockerError> {
@@ -164,6 +185,54 @@ mod tests {
             resource_name("default", Utf8Path::new("/b/clusters/default"))
         );
         assert!(here.starts_with("cc-default-"), "{here}");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_the_rest_of_it_still_counts() {
+        let of = |name: &str| resource_name(name, &Utf8Path::new("/a/clusters").join(name));
+        let (one, other) = (
+            format!("{}one", "x".repeat(37)),
+            format!("{}two", "x".repeat(37)),
+        );
+        assert_ne!(of(&one), of(&other));
+        assert_eq!(of(&one).len(), "cc-".len() + NAME_SHOWN + "-01234567".len());
+        // No hyphen before the one that follows.
+        let cut = of(&format!("{}-end", "x".repeat(36)));
+        assert!(cut.starts_with(&format!("cc-{}-", "x".repeat(36))), "{cut}");
+        assert!(!cut.contains("--"), "{cut}");
+    }
+
+    #[test]
+    fn an_object_that_docker_does_not_know_is_told_from_other_failures() {
+        let missing = |said: &str| {
+            let failed = DockerError::Failed {
+                call: String::new(),
+                status: ExitStatus::default(),
+                said: said.to_owned(),
+            };
+            failed.is_missing_object()
+        };
+        for said in [
+            "Error: No such object: x",
+            "Error: No such image: x",
+            "Error response from daemon: No such container: x",
+            "Error: No such volume: x",
+            "Error response from daemon: get x: no such volume",
+            "Error response from daemon: network x not found",
+            "[]\nError response from daemon: no such image: x",
+        ] {
+            assert!(missing(said), "{said}");
+        }
+        for said in [
+            "Error response from daemon: Get \"https://r.example/v2/\": dial tcp: lookup r.example: no such host",
+            "cat: /etc/x: No such file or directory",
+            "OCI runtime exec failed: unable to start container process: exec: \"x\": executable file not found in $PATH",
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock",
+            "",
+        ] {
+            assert!(!missing(said), "{said}");
+        }
+        assert!(!DockerError::Missing(io::ErrorKind::NotFound.into()).is_missing_object());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod gather;
 mod judge;
 mod needs;
 
+pub use crate::images::NeededImage;
 pub use facts::{Access, Daemon, DaemonFailure, Disk, Docker, Facts, Inotify, Reach, ToolCount};
 pub use gather::gather;
 pub use judge::judge;

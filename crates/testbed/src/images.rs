@@ -3,7 +3,8 @@
 //! An image comes from the first of these that has it: a reference the user gives, Docker's own
 //! store, a registry, a build by a recipe in `kind/`. What is built is named
 //! `claimcheck/WHAT:VERSION-KEY`, where the key is a hash of everything that went into it, so that
-//! a second call finds it at once and a changed recipe makes a new one.
+//! a second call finds it at once and a changed recipe makes a new one. After a build, all but the
+//! newest two of that name go.
 //!
 //! [`Images`] does all of it and reports single lines through a callback; nothing here prints.
 //! Dropping a future stops the build under way and removes what it had made; what a killed process
@@ -13,19 +14,25 @@ mod debian;
 mod engine;
 mod error;
 mod inputs;
+mod needed;
 mod node;
 mod program;
+mod programs;
 mod recipe;
 mod sources;
+mod superseded;
 mod workshop;
 
 use std::fmt;
 
 use camino::Utf8Path;
+use jiff::SignedDuration;
 
 pub use error::ImageError;
+pub use needed::NeededImage;
 pub use node::{NodeBinaries, NodeRequest};
 pub use program::ProgramImage;
+pub use programs::GoImage;
 pub use sources::Policy;
 
 use crate::tools::versions;
@@ -35,6 +42,8 @@ use recipe::Recipe;
 use sources::{Candidates, obtain};
 use workshop::{Bench, Order, Workshop};
 
+/// The first part of the names of built images.
+const NAMESPACE: &str = "claimcheck";
 /// What test scenarios call `busybox` and `nginx`, as published.
 const BUSYBOX: &str = "docker.io/library/busybox:1.37.0";
 const NGINX: &str = "docker.io/library/nginx:1.28";
@@ -80,6 +89,8 @@ pub struct Images<'a> {
     policy: Policy,
     mirror: String,
     namespace: String,
+    base_namespace: String,
+    grace: SignedDuration,
     workshop: Workshop,
     docker: Docker,
     say: Say<'a>,
@@ -106,7 +117,9 @@ impl<'a> Images<'a> {
         Ok(Self {
             policy,
             mirror,
-            namespace: "claimcheck".to_owned(),
+            namespace: NAMESPACE.to_owned(),
+            base_namespace: NAMESPACE.to_owned(),
+            grace: superseded::GRACE,
             workshop: Workshop::new(cache.join("images")),
             docker: Docker::default(),
             say,
@@ -125,6 +138,29 @@ impl<'a> Images<'a> {
     #[must_use]
     pub fn namespace(mut self, namespace: &str) -> Self {
         namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// The same with a Debian image of its own to build on, with the first part of the name that
+    /// built images have.
+    #[must_use]
+    pub fn own_base(mut self) -> Self {
+        self.base_namespace.clone_from(&self.namespace);
+        self
+    }
+
+    /// The same with another Debian mirror; with an empty one, Debian's own.
+    #[must_use]
+    pub fn mirror(mut self, mirror: &str) -> Self {
+        mirror.clone_into(&mut self.mirror);
+        self
+    }
+
+    /// The same with another age, 15 minutes unless given, from which on a build is removed that two
+    /// newer ones have taken the place of. A younger one may be on its way into somebody's nodes.
+    #[must_use]
+    pub fn grace(mut self, grace: SignedDuration) -> Self {
+        self.grace = grace;
         self
     }
 
@@ -147,29 +183,22 @@ impl<'a> Images<'a> {
     /// No source has the image; the error says why of each.
     pub async fn node(&self, request: &NodeRequest<'_>) -> Result<ImageRef, ImageError> {
         let official = node::official(request.kubernetes);
-        let built = node::key(request)
-            .map(|key| self.name("node", &format!("{}-{key}", request.kubernetes)))?;
+        let built = self.node_name(request)?;
         let candidates = Candidates {
-            what: "node image",
+            what: recipe::NODE.title,
             given: request.given,
             official: &[&official],
             built: &built,
         };
-        obtain(
-            &self.docker,
-            self.policy,
-            &candidates,
-            self.say,
-            async |pull| {
-                if request.kubernetes != versions::KUBERNETES {
-                    return Err(ImageError::Kubernetes {
-                        wanted: request.kubernetes.to_owned(),
-                        pull: pull.to_owned(),
-                    });
-                }
-                self.build_node(request, &built).await
-            },
-        )
+        self.obtain(self.policy, &candidates, async |pull| {
+            if request.kubernetes != versions::KUBERNETES {
+                return Err(ImageError::Kubernetes {
+                    wanted: request.kubernetes.to_owned(),
+                    pull: pull.to_owned(),
+                });
+            }
+            self.build_node(request, &built).await
+        })
         .await
     }
 
@@ -197,73 +226,29 @@ impl<'a> Images<'a> {
         self.by_recipe(&recipe::NGINX, &[NGINX]).await
     }
 
-    /// An image of a program on this machine, with the shared libraries that it needs, always built.
-    ///
-    /// # Errors
-    /// The program cannot be read, a library of it is missing, or the image cannot be made.
-    pub async fn program(&self, image: &ProgramImage<'_>) -> Result<ImageRef, ImageError> {
-        let libraries = program::libraries(image.program).await?;
-        let key = program::key(image, &libraries)?;
-        let built = self.name(image.name, &key);
-        let title = format!("image of {}", image.name);
-        let candidates = Candidates {
-            what: &title,
-            given: None,
-            official: &[],
-            built: &built,
-        };
-        obtain(
-            &self.docker,
-            self.policy,
-            &candidates,
-            self.say,
-            async |_| {
-                let bench = self.workshop.enter(self.say).await?;
-                if self.docker.present(&built).await? {
-                    return Ok(());
-                }
-                let work = bench.work(&recipe::PROGRAM)?;
-                program::lay_out(image, &libraries, &work.path().join("root"))?;
-                let order = self.order(&title, &built, &key, String::new());
-                let variables = [
-                    ("ENTRYPOINT", image.entrypoint_json()),
-                    ("OWNER", image.user.to_string()),
-                ];
-                work.run(&order, &variables, self.say).await
-            },
-        )
-        .await
-    }
-
     async fn by_recipe(
         &self,
         recipe: &'static Recipe,
         official: &[&str],
     ) -> Result<ImageRef, ImageError> {
         let key = recipe_key(recipe);
-        let built = self.name(recipe.what, &format!("{SUITE}-{key}"));
+        let built = self.recipe_name(recipe);
         let candidates = Candidates {
             what: recipe.title,
             given: None,
             official,
             built: &built,
         };
-        obtain(
-            &self.docker,
-            self.policy,
-            &candidates,
-            self.say,
-            async |_| {
-                let bench = self.workshop.enter(self.say).await?;
-                // Whoever held the lock may have built it meanwhile.
-                if self.docker.present(&built).await? {
-                    return Ok(());
-                }
-                let base = self.base(&bench).await?.reference;
-                let order = self.order(recipe.title, &built, &key, base);
-                bench.work(recipe)?.run(&order, &[], self.say).await
-            },
-        )
+        self.obtain(self.policy, &candidates, async |_| {
+            let bench = self.workshop.enter(self.say).await?;
+            // Whoever held the lock may have built it meanwhile.
+            if self.docker.present(&built).await? {
+                return Ok(());
+            }
+            let base = self.base(&bench).await?.reference;
+            let order = self.order(recipe.title, &built, &key, base);
+            bench.work(recipe)?.run(&order, &[], self.say).await
+        })
         .await
     }
 
@@ -296,7 +281,11 @@ impl<'a> Images<'a> {
     async fn base(&self, bench: &Bench) -> Result<ImageRef, ImageError> {
         let official = format!("docker.io/library/debian:{SUITE}-slim");
         let key = recipe_key(&recipe::BASE);
-        let built = format!("claimcheck/base:{SUITE}-{key}");
+        let built = format!(
+            "{}/{}:{SUITE}-{key}",
+            self.base_namespace,
+            recipe::BASE.what
+        );
         let candidates = Candidates {
             what: recipe::BASE.title,
             given: None,
@@ -308,12 +297,26 @@ impl<'a> Images<'a> {
             Policy::Pull => Policy::Auto,
             other => other,
         };
-        obtain(&self.docker, policy, &candidates, self.say, async |pull| {
+        self.obtain(policy, &candidates, async |pull| {
             debian::can_bootstrap(pull)?;
             let order = self.order(recipe::BASE.title, &built, &key, String::new());
             bench.work(&recipe::BASE)?.run(&order, &[], self.say).await
         })
         .await
+    }
+
+    /// Gets an image from the first source that has it. After a build, older ones go.
+    async fn obtain(
+        &self,
+        policy: Policy,
+        candidates: &Candidates<'_>,
+        build: impl AsyncFnOnce(&str) -> Result<(), ImageError>,
+    ) -> Result<ImageRef, ImageError> {
+        let image = obtain(&self.docker, policy, candidates, self.say, build).await?;
+        if image.origin == ImageOrigin::Built {
+            superseded::remove(&image.reference, self.grace).await;
+        }
+        Ok(image)
     }
 
     fn order<'o>(&'o self, title: &'o str, tag: &'o str, key: &'o str, base: String) -> Order<'o> {
@@ -325,6 +328,17 @@ impl<'a> Images<'a> {
             mirror: &self.mirror,
             suite: SUITE,
         }
+    }
+
+    /// The name of a node image that is built here.
+    fn node_name(&self, request: &NodeRequest<'_>) -> Result<String, ImageError> {
+        let version = format!("{}-{}", request.kubernetes, node::key(request)?);
+        Ok(self.name(recipe::NODE.what, &version))
+    }
+
+    /// The name of an image that has no inputs beside its recipe.
+    fn recipe_name(&self, recipe: &Recipe) -> String {
+        self.name(recipe.what, &format!("{SUITE}-{}", recipe_key(recipe)))
     }
 
     fn name(&self, what: &str, version: &str) -> String {

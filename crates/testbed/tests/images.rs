@@ -15,9 +15,12 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use jiff::SignedDuration;
 use testbed::docker::{self, LABEL};
-use testbed::images::{ImageError, ImageOrigin, Images, NodeRequest, Policy, ProgramImage};
-use testbed::tools::{NoProgress, ToolOptions, versions};
+use testbed::images::{
+    GoImage, ImageError, ImageOrigin, ImageRef, Images, NodeRequest, Policy, ProgramImage,
+};
+use testbed::tools::{GoCommand, NoProgress, ToolOptions, versions};
 
 const CHILD_CACHE: &str = "CLAIMCHECK_TEST_IMAGES_CACHE";
 
@@ -188,15 +191,9 @@ async fn a_program_runs_in_an_image_of_its_own_as_nobody_in_particular() {
         return;
     };
     let images = place.images(&|_| {});
-    // Any program with shared libraries; this one tells who it is.
-    let program = ["/usr/bin/id", "/bin/id"]
-        .iter()
-        .map(Utf8Path::new)
-        .find(|path| path.is_file())
-        .unwrap();
     let image = ProgramImage {
         name: "identity",
-        program,
+        program: id_program(),
         entrypoint: &["/usr/local/bin/id", "-u"],
         user: ProgramImage::NONROOT,
     };
@@ -233,6 +230,147 @@ async fn a_program_runs_in_an_image_of_its_own_as_nobody_in_particular() {
     assert_ne!(root.reference, built.reference);
     assert_eq!(place.built().await.len(), 2);
     assert_eq!(place.left().await, Vec::<String>::new());
+}
+
+/// A program with shared libraries, which tells who it is.
+fn id_program() -> &'static Utf8Path {
+    ["/usr/bin/id", "/bin/id"]
+        .map(Utf8Path::new)
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap()
+}
+
+/// Makes the image of a small program; another user makes it another image of the same name.
+async fn identity(images: &Images<'_>, user: u32) -> ImageRef {
+    let image = ProgramImage {
+        name: "identity",
+        program: id_program(),
+        entrypoint: &["/usr/local/bin/id"],
+        user,
+    };
+    images.program(&image).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_newest_two_builds_of_a_name_stay_and_what_a_container_uses() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let images = place.images(&|_| {}).grace(SignedDuration::ZERO);
+    let used = identity(&images, 1).await.reference;
+    let label = format!("{LABEL}={}", place.cache);
+    let container = docker::run(&["create", "--label", &label, &used])
+        .await
+        .unwrap();
+    let mut builds = vec![used.clone()];
+    for user in 2..=4 {
+        builds.push(identity(&images, user).await.reference);
+    }
+    // A name that somebody gave by hand is not ours to take.
+    let own = format!("{}/identity:mine", place.namespace);
+    docker::run(&["tag", &builds[2], &own]).await.unwrap();
+    builds.push(identity(&images, 5).await.reference);
+    let mut left = place.built().await;
+    left.sort();
+    let mut wanted = vec![used, builds[3].clone(), builds[4].clone(), own];
+    wanted.sort();
+    assert_eq!(left, wanted);
+    // Once nothing uses it, the next build takes it along.
+    docker::run(&["rm", &container]).await.unwrap();
+    identity(&images, 6).await;
+    assert!(!place.built().await.contains(&builds[0]));
+    // Those of the last minutes stay, unless one asks for less.
+    let patient = place.images(&|_| {});
+    for user in 7..=9 {
+        identity(&patient, user).await;
+    }
+    assert!(place.built().await.len() >= 5);
+}
+
+#[tokio::test]
+async fn without_a_mirror_there_is_no_base_image_and_nothing_half_made() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    // Nothing listens there.
+    let images = place
+        .images(&|_| {})
+        .policy(Policy::Build)
+        .own_base()
+        .mirror("http://127.0.0.1:1/debian");
+    let error = match images.base_image().await {
+        Err(ImageError::Base { problem, .. }) => {
+            // The image that the other tests build on was pulled.
+            eprintln!("NOT RUN: {problem}");
+            return;
+        }
+        other => other.unwrap_err(),
+    };
+    let ImageError::Mirror { mirror, log, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(mirror, "the Debian mirror http://127.0.0.1:1/debian");
+    assert!(log.is_file(), "{log}");
+    let text = error.to_string();
+    assert!(text.contains("CLAIMCHECK_DEBIAN_MIRROR=http://"), "{text}");
+    assert_eq!(place.left().await, Vec::<String>::new());
+    assert_eq!(place.built().await, Vec::<String>::new());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(place.cache.as_str()), "{mounts}");
+}
+
+#[tokio::test]
+async fn a_machine_that_names_no_mirror_builds_with_that_of_its_base_image() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let images = place.images(&|_| {}).policy(Policy::Build).mirror("");
+    let image = images.busybox().await.unwrap();
+    assert_eq!(image.origin, ImageOrigin::Built);
+    let label = format!("{LABEL}={}", place.cache);
+    let run = ["run", "--rm", "--network", "none", "--label", &label];
+    let call: Vec<&str> = run
+        .into_iter()
+        .chain([image.reference.as_str(), "echo", "hello"])
+        .collect();
+    assert_eq!(docker::run(&call).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_go_program_is_taken_under_its_published_name_before_it_is_built() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let images = place.images(&|_| {});
+    let published = format!("{}/published:v1", place.namespace);
+    // No such package: a build would fail.
+    let command = GoCommand {
+        go_mod: "module example.invalid/m\n".to_owned(),
+        go_sum: String::new(),
+        package: "example.invalid/nothing".to_owned(),
+        ldflags: String::new(),
+    };
+    let tools = ToolOptions {
+        build: false,
+        ..ToolOptions::new(place.cache.clone()).unwrap()
+    };
+    let go = GoImage {
+        published: &published,
+        command: &command,
+        tools: &tools,
+        progress: &NoProgress,
+    };
+    let other = identity(&images, 1).await.reference;
+    docker::run(&["tag", &other, &published]).await.unwrap();
+    let found = images.go_program(&go).await.unwrap();
+    assert_eq!(found.reference, published);
+    assert_eq!(found.origin, ImageOrigin::Present);
+    // Where only builds may be used, what is published does not count.
+    let build = place.images(&|_| {}).policy(Policy::Build);
+    let error = build.go_program(&go).await.unwrap_err();
+    assert!(matches!(error, ImageError::Go { .. }), "{error}");
+    assert!(error.to_string().contains(&published), "{error}");
 }
 
 #[tokio::test]
@@ -333,11 +471,21 @@ async fn all_images_are_built_under_their_real_names() {
         tools: &tools,
         progress: &NoProgress,
     };
+    let module =
+        Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kind/images/local-path-provisioner");
+    let package = "github.com/rancher/local-path-provisioner";
+    let go = GoImage {
+        published: "rancher/local-path-provisioner:v0.0.30",
+        command: &GoCommand::read(&module, package, "-s -w").unwrap(),
+        tools: &tools,
+        progress: &NoProgress,
+    };
     for image in [
         images.nfs_server().await.unwrap(),
         images.busybox().await.unwrap(),
         images.nginx().await.unwrap(),
         images.node(&request).await.unwrap(),
+        images.go_program(&go).await.unwrap(),
     ] {
         eprintln!(
             "{:6.1} s  {image} {:?}",

@@ -3,14 +3,14 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use testbed::cluster::local::LocalBinaries;
-use testbed::images::{ImageError, ImageRef, Images, NodeRequest, ProgramImage};
+use testbed::images::{GoImage, ImageError, ImageRef, Images, NodeRequest, ProgramImage};
 use testbed::kind::ClusterKind;
 use testbed::subject::{ImageSource, Layout, Subject};
-use testbed::tools::{GoCommand, Tool, ToolOptions, Tools, build_module, versions};
+use testbed::tools::{GoCommand, Tool, ToolOptions, Tools, versions};
 
 use super::this_program;
 use crate::cli::tools::ToolProgress;
-use crate::failure::{Failure, failed_to, tool_failure};
+use crate::failure::{Failure, tool_failure};
 use crate::options::{ClusterChoice, KindChoice};
 
 /// Images that cases name, and the walkthrough's manifests: nodes have them, so that nothing is
@@ -159,11 +159,7 @@ impl Finder<'_> {
         let image = match source {
             ImageSource::Busybox => self.images.busybox().await,
             ImageSource::Nginx => self.images.nginx().await,
-            ImageSource::Claimcheck => {
-                let program = this_program()?;
-                self.program("provisioner", &program, &PROVISIONER, ProgramImage::NONROOT)
-                    .await
-            }
+            ImageSource::Claimcheck => self.provisioner(&this_program()?).await,
             ImageSource::Go(go) => {
                 let command = GoCommand {
                     go_mod: go.go_mod.clone(),
@@ -171,11 +167,13 @@ impl Finder<'_> {
                     package: go.package.clone(),
                     ldflags: "-s -w".to_owned(),
                 };
-                let built = build_module(&command, self.tools, &ToolProgress::stderr())
-                    .await
-                    .map_err(|error| Failure::testbed(failed_to(&error)))?;
-                // Its manifests say which user it is, where that matters.
-                self.program(&built.name, &built.path, &[], 0).await
+                let image = GoImage {
+                    published: name,
+                    command: &command,
+                    tools: self.tools,
+                    progress: &ToolProgress::stderr(),
+                };
+                self.images.go_program(&image).await
             }
         };
         Ok(LoadedImage {
@@ -184,23 +182,16 @@ impl Finder<'_> {
         })
     }
 
-    /// An image of one program, which starts it with these arguments.
-    async fn program(
-        &self,
-        name: &str,
-        program: &Utf8Path,
-        arguments: &[&str],
-        user: u32,
-    ) -> Result<ImageRef, ImageError> {
+    /// The image of the reference: this program, which starts as the provisioner.
+    async fn provisioner(&self, program: &Utf8Path) -> Result<ImageRef, ImageError> {
+        let name = "provisioner";
         let path = format!("/usr/local/bin/{}", program.file_name().unwrap_or(name));
-        let entrypoint: Vec<&str> = std::iter::once(path.as_str())
-            .chain(arguments.iter().copied())
-            .collect();
+        let [command, action] = PROVISIONER;
         let image = ProgramImage {
             name,
             program,
-            entrypoint: &entrypoint,
-            user,
+            entrypoint: &[&path, command, action],
+            user: ProgramImage::NONROOT,
         };
         self.images.program(&image).await
     }
@@ -215,5 +206,8 @@ fn wanting(options: &ToolOptions, tools: &[Tool]) -> ToolOptions {
 }
 
 fn image_failure(error: ImageError) -> Failure {
-    Failure::testbed(error)
+    match error {
+        ImageError::Policy { .. } => Failure::usage(error),
+        _ => Failure::testbed(error),
+    }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use testbed::doctor::{Check, Diagnosis, Verdict, WayState, gather, judge};
+use testbed::images::Images;
 use testbed::kind::ClusterKind;
 
 use super::arguments::LogFlags;
@@ -43,7 +44,11 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
     } = args;
     let layers = OptionLayers::read()?;
     let tools = options::tools(&layers, ToolSources::default())?;
-    let facts = gather(&tools, online).await.map_err(tool_failure)?;
+    // Nothing is pulled or built, so there is nothing to tell of.
+    let images = Images::from_env(&tools.cache, &|_| {}).map_err(Failure::usage)?;
+    let facts = gather(&tools, &images, online)
+        .await
+        .map_err(tool_failure)?;
     let diagnosis = judge(&facts);
     let runs = diagnosis.runs(cluster.unwrap_or_default());
     let diagnosis = match cluster {

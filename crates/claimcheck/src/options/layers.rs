@@ -65,7 +65,7 @@ impl Layers {
         Self::new(environment, file::read()?.as_deref())
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         environment: impl IntoIterator<Item = (String, String)>,
         file: Option<&str>,
     ) -> Result<Self, Failure> {

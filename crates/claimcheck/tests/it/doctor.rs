@@ -5,7 +5,8 @@ use claimcheck::cli::doctor::render;
 use insta::assert_snapshot;
 use serde_json::Value;
 use testbed::doctor::{
-    Access, Daemon, DaemonFailure, Disk, Docker, Facts, Inotify, Reach, ToolCount, judge,
+    Access, Daemon, DaemonFailure, Disk, Docker, Facts, Inotify, NeededImage, Reach, ToolCount,
+    judge,
 };
 use testbed::kind::ClusterKind;
 
@@ -24,6 +25,7 @@ fn sandbox() -> Facts {
             path: "/data/.cache/claimcheck".into(),
             free: Some(44 * GIB),
         },
+        ports: Ok(()),
         local_tools: all(6),
         kind_tools: all(1),
         node_tools: all(12),
@@ -52,10 +54,7 @@ fn sandbox() -> Facts {
                 },
                 missing_capabilities: vec!["CAP_SYS_RESOURCE".to_owned()],
             }),
-            images: vec![
-                "claimcheck/node:v1.36.3-0123456789ab".to_owned(),
-                "claimcheck/nfs-server:1-0123456789ab".to_owned(),
-            ],
+            images: NeededImage::ALL.to_vec(),
         },
         online: Some(Reach {
             downloads: false,

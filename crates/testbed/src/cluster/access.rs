@@ -115,3 +115,48 @@ fn has_records(message: &[u8]) -> bool {
         && message[3].is_multiple_of(16)
         && (message[6], message[7]) != (0, 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(ready: &str, taint: &str) -> Node {
+        serde_json::from_value(json!({
+            "metadata": {},
+            "spec": { "taints": [{ "key": taint, "effect": "NoSchedule" }] },
+            "status": { "conditions": [{ "type": "Ready", "status": ready }] },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_node_is_usable_when_it_is_ready_and_not_tainted_as_unready() {
+        assert!(is_usable(Some(&node("True", "other"))));
+        assert!(!is_usable(Some(&node("False", "other"))));
+        assert!(!is_usable(Some(&node(
+            "True",
+            "node.kubernetes.io/not-ready"
+        ))));
+        assert!(!is_usable(None));
+    }
+
+    #[test]
+    fn a_query_has_each_label_with_its_length() {
+        let message = query("ab.c");
+        assert_eq!(&message[12..], [2, b'a', b'b', 1, b'c', 0, 0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn only_an_answer_with_records_and_without_error_counts() {
+        let answer = |flags: u8, code: u8, records: u8| {
+            has_records(&[0, 1, flags, code, 0, 1, 0, records, 0, 0, 0, 0])
+        };
+        assert!(answer(0x85, 0, 1));
+        assert!(!answer(0x85, 3, 1));
+        assert!(!answer(0x85, 0, 0));
+        assert!(!answer(0x05, 0, 1));
+        assert!(!has_records(&[]));
+    }
+}

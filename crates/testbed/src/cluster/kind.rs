@@ -46,7 +46,7 @@ pub struct KindOptions {
     pub directory: Utf8PathBuf,
     /// Where the logs go, absolute.
     pub logs: Utf8PathBuf,
-    /// The testbed's name, of at most 37 characters: with what kind adds, it becomes a host name.
+    /// The testbed's name ([`crate::artifacts::valid_name`]).
     pub name: String,
     /// The program kind.
     pub kind: Utf8PathBuf,

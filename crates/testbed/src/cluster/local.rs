@@ -85,6 +85,15 @@ pub struct LocalOptions {
     pub guard: Option<Utf8PathBuf>,
 }
 
+/// Flags of a cluster's programs beside its own; where both have one, these outweigh.
+#[derive(Debug, Clone, Default)]
+pub struct ExtraFlags {
+    /// Of kube-apiserver: an audit log, for instance.
+    pub kube_apiserver: Vec<String>,
+    /// Of kube-controller-manager.
+    pub kube_controller_manager: Vec<String>,
+}
+
 /// A local cluster that is up. Dropping it kills its processes.
 pub struct LocalCluster {
     info: ClusterInfo,
@@ -103,9 +112,17 @@ impl LocalCluster {
     /// A process dies or a stage takes too long; nothing of the cluster runs then. A process that
     /// found its port taken is no error until it happened three times.
     pub async fn up(options: &LocalOptions) -> Result<Self, ClusterError> {
+        Self::up_with(options, &ExtraFlags::default()).await
+    }
+
+    /// The same with further flags.
+    ///
+    /// # Errors
+    /// Those of [`LocalCluster::up`]; a flag that a program does not know ends it at once.
+    pub async fn up_with(options: &LocalOptions, extra: &ExtraFlags) -> Result<Self, ClusterError> {
         let mut boots = 1;
         loop {
-            match boot::boot(options).await {
+            match boot::boot(options, extra).await {
                 Err(ClusterError::Died(died)) if died.for_want_of_its_port() && boots < BOOTS => {
                     info!(
                         process = died.process,

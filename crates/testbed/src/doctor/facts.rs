@@ -2,6 +2,11 @@
 
 use camino::Utf8PathBuf;
 
+use crate::images::NeededImage;
+
+/// How many ports a `local` cluster listens at; a `kind` cluster takes fewer of this machine's.
+pub(super) const PORTS: usize = 4;
+
 /// Everything that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
@@ -17,6 +22,9 @@ pub struct Facts {
     pub memory: Option<u64>,
     /// Where tools and parts of images are cached.
     pub cache: Disk,
+    /// Whether [`PORTS`] free ports of the loopback address could be taken, for TCP and UDP; else the
+    /// system's reason why not.
+    pub ports: Result<(), String>,
     /// The binaries of a `local` cluster.
     pub local_tools: ToolCount,
     /// The binaries that a `kind` cluster needs on this machine.
@@ -97,8 +105,8 @@ pub struct Docker {
     pub host_is_given: bool,
     /// The daemon behind it.
     pub daemon: Result<Daemon, DaemonFailure>,
-    /// References of the images that it has.
-    pub images: Vec<String>,
+    /// Those of the needed images that it has in the version which a testbed would take now.
+    pub images: Vec<NeededImage>,
 }
 
 /// Why there is no daemon.

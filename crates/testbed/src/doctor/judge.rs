@@ -1,7 +1,8 @@
 //! What the facts mean. The figures were measured, or are those that kind's users run into.
 
-use super::facts::{Access, Disk, Facts, ToolCount};
+use super::facts::{Access, Disk, Facts, PORTS, ToolCount};
 use super::needs::{Check, Diagnosis, Verdict, Way};
+use crate::images::NeededImage;
 
 mod docker;
 
@@ -37,6 +38,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
             &[Way::Local],
         ),
         cache(facts),
+        ports(facts),
     ];
     checks.extend(docker::checks(facts));
     checks.extend([
@@ -64,7 +66,7 @@ pub fn judge(facts: &Facts) -> Diagnosis {
             facts.inotify.watches,
             INOTIFY_WATCHES,
         ),
-        pulled_images(facts),
+        needed_images(facts),
         node_tools(facts),
         debootstrap(facts),
         mounts(facts),
@@ -294,38 +296,49 @@ fn inotify(
     }
 }
 
-/// Whether one of the images of this repository is there.
-fn has_image(facts: &Facts, repository: &str) -> bool {
-    facts.docker.images.iter().any(|image| {
-        image
-            .strip_prefix(repository)
-            .is_some_and(|rest| rest.starts_with(':'))
-    })
-}
-
-fn pulled_images(facts: &Facts) -> Check {
-    let node = ["kindest/node", "claimcheck/node"]
-        .iter()
-        .any(|repository| has_image(facts, repository));
-    let server = has_image(facts, "claimcheck/nfs-server");
-    let found = match (node, server) {
-        (true, true) => "nodes and NFS server at hand",
-        (true, false) => "nodes at hand, NFS server not",
-        (false, true) => "NFS server at hand, nodes not",
-        (false, false) => "none at hand",
-    };
+fn needed_images(facts: &Facts) -> Check {
+    let has = |image: &NeededImage| facts.docker.images.contains(image);
+    let missing: Vec<&str> = NeededImage::ALL
+        .into_iter()
+        .filter(|image| !has(image))
+        .map(NeededImage::title)
+        .collect();
+    let all = NeededImage::ALL.len();
+    let mut found = format!("{} of {all} at hand", all - missing.len());
+    // Where there are none, their names tell nothing.
+    if (1..all).contains(&missing.len()) {
+        found = format!("{found}, not {}", missing.join(", "));
+    }
     let check = check(
         "images-pulled",
-        "images",
+        "images of this version",
         found,
         "at hand, or a registry that answers",
         &[Way::Kind],
     );
     match facts.online {
-        _ if node && server => check,
+        _ if missing.is_empty() => check,
         Some(reach) if reach.images => check,
         Some(_) => check.missing("connect to the internet, or let the images be built here"),
         None => check.warning("claimcheck doctor --online asks the registry"),
+    }
+}
+
+/// No port is fixed: each is one that was free when it was asked for.
+fn ports(facts: &Facts) -> Check {
+    let of = |found: String| {
+        check(
+            "ports",
+            "ports of 127.0.0.1",
+            found,
+            format!("any {PORTS} that are free"),
+            &[Way::Local, Way::Kind, Way::KindBuilt],
+        )
+    };
+    match &facts.ports {
+        Ok(()) => of(format!("{PORTS} could be taken")),
+        Err(reason) => of(format!("none: {reason}"))
+            .missing("see `ip address show lo` and `sysctl net.ipv4.ip_local_port_range`"),
     }
 }
 

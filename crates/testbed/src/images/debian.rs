@@ -95,6 +95,36 @@ fn is_mirror(address: &str) -> bool {
     path.is_some_and(|path| path.split('/').any(|part| part == "debian"))
 }
 
+/// Whether a line of debootstrap, of the wget that it calls or of apt says that a mirror, or something
+/// on it, is not reached.
+pub(crate) fn says_unreached(line: &str) -> bool {
+    const SIGNS: [&str; 9] = [
+        // debootstrap
+        "failed getting release file",
+        "couldn't download",
+        // wget
+        "unable to resolve host address",
+        "failed: connection ",
+        "failed: network is unreachable",
+        // apt
+        "could not resolve '",
+        "temporary failure resolving",
+        "could not connect to",
+        "failed to fetch",
+    ];
+    let line = line.to_lowercase();
+    SIGNS.iter().any(|sign| line.contains(sign))
+}
+
+/// A mirror, as a message names it; the empty one is that which debootstrap and Debian's images know.
+pub(crate) fn described(mirror: &str) -> String {
+    if mirror.is_empty() {
+        "Debian's own mirror, since this machine's package sources name no other".to_owned()
+    } else {
+        format!("the Debian mirror {mirror}")
+    }
+}
+
 /// Says what is missing for making a Debian image here; `pull` is why none was pulled.
 ///
 /// # Errors
@@ -176,6 +206,33 @@ mod tests {
     )]
     fn mirrors_are_read_from_stanzas(#[case] text: &str, #[case] mirror: Option<&str>) {
         assert_eq!(in_stanzas(text).as_deref(), mirror);
+    }
+
+    #[rstest]
+    #[case::debootstrap(
+        "E: Failed getting release file http://m.example/debian/dists/bookworm/Release",
+        true
+    )]
+    #[case::debootstrap_package("E: Couldn't download packages: base-files", true)]
+    #[case::no_name("wget: unable to resolve host address 'm.example'", true)]
+    #[case::closed("Connecting to 127.0.0.1:1... failed: Connection refused.", true)]
+    #[case::apt("Err:1 http://m.example/debian bookworm InRelease", false)]
+    #[case::apt_no_name("  Could not resolve 'm.example'", true)]
+    #[case::apt_closed(
+        "  Could not connect to 127.0.0.1:1 (127.0.0.1). - connect (111: Connection refused)",
+        true
+    )]
+    #[case::apt_missing(
+        "E: Failed to fetch http://m.example/debian/x.deb  404  Not Found",
+        true
+    )]
+    #[case::a_package_that_breaks("dpkg: error processing package x (--configure):", false)]
+    #[case::full("tar: ./bin: Cannot write: No space left on device", false)]
+    fn a_mirror_that_is_not_reached_is_told_from_other_failures(
+        #[case] line: &str,
+        #[case] unreached: bool,
+    ) {
+        assert_eq!(says_unreached(line), unreached);
     }
 
     #[test]

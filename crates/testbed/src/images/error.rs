@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use thiserror::Error;
 
 use crate::docker::DockerError;
-use crate::tools::{ToolError, versions};
+use crate::tools::{CommandError, ToolError, versions};
 
 /// Why an image could not be had.
 #[derive(Debug, Error)]
@@ -70,6 +70,30 @@ pub enum ImageError {
         go: Utf8PathBuf,
         /// What it said.
         reason: String,
+    },
+    /// The Go program of an image can neither be pulled nor built.
+    #[error("image `{published}` cannot be built of its Go module")]
+    Go {
+        /// The published image.
+        published: String,
+        /// Why there is no program.
+        source: Box<CommandError>,
+    },
+    /// A recipe failed for want of Debian's packages.
+    #[error(
+        "building the {what} failed, since packages cannot be had from {mirror}: {said}; name a \
+         mirror that this machine reaches, as in CLAIMCHECK_DEBIAN_MIRROR=http://HOST/debian; all \
+         of its output is in {log}"
+    )]
+    Mirror {
+        /// Which image.
+        what: String,
+        /// The mirror, for people.
+        mirror: String,
+        /// The end of its output.
+        said: String,
+        /// The file with its output.
+        log: Utf8PathBuf,
     },
     /// A recipe failed.
     #[error("building the {what} failed ({status}): {said}; all of its output is in {log}")]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::engine::{Engine, PullFailure};
 use super::error::ImageError;
 use super::{ImageOrigin, ImageRef, Say};
+use crate::docker::DockerError;
 
 /// Which sources of an image may be used. A name that the user gives comes before all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +44,37 @@ pub(crate) struct Candidates<'a> {
     pub(crate) built: &'a str,
 }
 
+impl<'a> Candidates<'a> {
+    /// The published ones that may be used.
+    fn pullable(&self, policy: Policy) -> &'a [&'a str] {
+        match policy {
+            Policy::Auto | Policy::Pull => self.official,
+            Policy::Build => &[],
+        }
+    }
+
+    /// An image that is not published is built under every policy.
+    fn may_be_built(&self, policy: Policy) -> bool {
+        policy != Policy::Pull || self.official.is_empty()
+    }
+}
+
+/// The name of those that may be used under which Docker has the image. What the user named is not
+/// looked at.
+pub(crate) async fn present<'a>(
+    engine: &dyn Engine,
+    policy: Policy,
+    candidates: &Candidates<'a>,
+) -> Result<Option<&'a str>, DockerError> {
+    let built = candidates.may_be_built(policy).then_some(candidates.built);
+    for reference in candidates.pullable(policy).iter().copied().chain(built) {
+        if engine.present(reference).await? {
+            return Ok(Some(reference));
+        }
+    }
+    Ok(None)
+}
+
 /// Gets an image from the first source that has it. `build` is told why nothing was pulled.
 pub(crate) async fn obtain(
     engine: &dyn Engine,
@@ -70,23 +102,12 @@ pub(crate) async fn obtain(
             }),
         };
     }
-    let official = match policy {
-        Policy::Auto | Policy::Pull => candidates.official,
-        Policy::Build => &[],
-    };
-    // An image that is not published is built under every policy.
-    let may_build = policy != Policy::Pull || candidates.official.is_empty();
-    let local = official
-        .iter()
-        .copied()
-        .chain(may_build.then_some(candidates.built));
-    for reference in local {
-        if engine.present(reference).await? {
-            return found(reference, ImageOrigin::Present);
-        }
+    if let Some(reference) = present(engine, policy, candidates).await? {
+        return found(reference, ImageOrigin::Present);
     }
+    let may_build = candidates.may_be_built(policy);
     let mut reasons = Vec::new();
-    for reference in official {
+    for reference in candidates.pullable(policy) {
         match engine.pull(reference, say).await {
             Ok(()) => return found(reference, ImageOrigin::Pulled),
             Err(PullFailure::Docker(error)) => return Err(error.into()),

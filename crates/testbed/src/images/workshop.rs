@@ -19,6 +19,7 @@ use tokio::process::Command;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Say;
+use super::debian;
 use super::error::ImageError;
 use super::recipe::Recipe;
 use crate::docker::{self, LABEL};
@@ -213,6 +214,7 @@ impl Work {
         let stdout = child.stdout.take().expect("standard output is a pipe");
         let mut lines = BufReader::new(stdout).split(b'\n');
         let mut tail = VecDeque::new();
+        let mut unreached = false;
         let mut step = "starting".to_owned();
         let since = Instant::now();
         let mut heartbeat = interval(HEARTBEAT);
@@ -226,6 +228,7 @@ impl Work {
                     let line = String::from_utf8_lossy(&line).trim_end().to_owned();
                     // The log is for people; a full disk shows in the recipe itself.
                     let _ = writeln!(log, "{line}");
+                    unreached |= debian::says_unreached(&line);
                     if let Some(next) = line.strip_prefix(PROGRESS) {
                         next.clone_into(&mut step);
                         say(&format!("{}: {step}", order.title));
@@ -258,11 +261,23 @@ impl Work {
             ));
             return Ok(());
         }
-        Err(ImageError::Recipe {
-            what: order.title.to_owned(),
-            status,
-            said: Vec::from(tail).join(" | "),
-            log: self.log.clone(),
+        let what = order.title.to_owned();
+        let said = Vec::from(tail).join(" | ");
+        let log = self.log.clone();
+        Err(if unreached {
+            ImageError::Mirror {
+                what,
+                mirror: debian::described(order.mirror),
+                said,
+                log,
+            }
+        } else {
+            ImageError::Recipe {
+                what,
+                status,
+                said,
+                log,
+            }
         })
     }
 }

@@ -14,6 +14,7 @@ use super::{ChildRecord, Owner, State, StateError};
 use crate::artifacts::Home;
 
 pub(super) mod containers;
+mod environment;
 
 /// Environment variable that every process of a testbed carries: the testbed's directory. It finds
 /// processes that no record names, such as children of the subject.
@@ -151,18 +152,20 @@ fn kill_processes(
 }
 
 /// The processes whose environment carries the mark of the testbed in `directory`, except this one.
+/// A process whose environment cannot be read, or not in time, is none.
 pub fn marked(directory: &Utf8Path) -> Vec<(String, Owner)> {
     let wanted = format!("{MARK}={directory}");
     let Ok(entries) = fs_err::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
+    let pids = entries
         .filter_map(Result::ok)
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid: &u32| *pid != std::process::id())
-        .filter_map(|pid| {
-            // A process of another user, or one that just ended, cannot be read: not ours.
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        .collect();
+    environment::environments(pids)
+        .into_iter()
+        .filter_map(|(pid, environment)| {
             environment
                 .split(|byte| *byte == 0)
                 .find(|entry| *entry == wanted.as_bytes())?;

@@ -32,7 +32,7 @@ pub(super) async fn boot(
     options: &KindOptions,
     told: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<KindCluster, ClusterError> {
-    let plan = Plan::new(&options.name, &options.directory, options.workers)?;
+    let plan = Plan::new(&options.name, &options.directory, options.workers);
     state::mark_docker(&options.directory)?;
     let mut result = Box::pin(run(options, &plan, told)).await;
     if let Err(error) = &mut result {

@@ -135,13 +135,13 @@ mod tests {
     }
 
     fn rendered(facts: Facts) -> Value {
-        let plan = Plan::new("one", Utf8Path::new("/bed"), 2).unwrap();
+        let plan = Plan::new("one", Utf8Path::new("/bed"), 2);
         serde_json::from_str(&render(&plan, facts, &given())).unwrap()
     }
 
     #[test]
     fn the_configuration_for_an_old_kernel_and_few_rights_is_this() {
-        let plan = Plan::new("one", Utf8Path::new("/bed"), 1).unwrap();
+        let plan = Plan::new("one", Utf8Path::new("/bed"), 1);
         let facts = Facts {
             minor: 36,
             cgroup_v1: true,

@@ -13,7 +13,7 @@ const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// kube-apiserver with RBAC, on loopback.
 pub(super) fn spec(layout: &Layout<'_>) -> Spec {
     let pki = &layout.pki;
-    let args = vec![
+    let mut args = vec![
         format!("--etcd-servers=http://127.0.0.1:{}", layout.ports.etcd),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={}", layout.ports.apiserver),
@@ -33,6 +33,7 @@ pub(super) fn spec(layout: &Layout<'_>) -> Spec {
         "--profiling=false".to_owned(),
         "--v=0".to_owned(),
     ];
+    args.extend(layout.extra.kube_apiserver.iter().cloned());
     layout.spec(
         "kube-apiserver",
         &layout.options.binaries.kube_apiserver,

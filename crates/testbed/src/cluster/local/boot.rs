@@ -3,19 +3,19 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use futures::TryFutureExt as _;
 use futures::future::try_join4;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
+use kube::config::Kubeconfig;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::layout::{Layout, Ports};
 use super::pki::{Identity, Pki};
-use super::{LocalCluster, LocalOptions, apiserver, controller_manager, dns, etcd};
+use super::{ExtraFlags, LocalCluster, LocalOptions, apiserver, controller_manager, dns, etcd};
 use super::{first_death, kubeconfig, nodes, scheduler, stop_all, wait};
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, access};
 use crate::kind::ClusterKind;
 use crate::manifests;
 use crate::process::{Child, Port, reserve};
@@ -32,7 +32,10 @@ struct Boot<'a> {
 }
 
 /// Boots once. When it fails nothing of the attempt runs any more.
-pub(super) async fn boot(options: &LocalOptions) -> Result<LocalCluster, ClusterError> {
+pub(super) async fn boot(
+    options: &LocalOptions,
+    extra: &ExtraFlags,
+) -> Result<LocalCluster, ClusterError> {
     let started = Instant::now();
     let [etcd, etcd_peer, api, dns] = reserve::<4>()?;
     let ports = Ports {
@@ -47,6 +50,7 @@ pub(super) async fn boot(options: &LocalOptions) -> Result<LocalCluster, Cluster
     let pki = Pki::generate(&options.directory.join("pki"))?;
     let layout = Layout {
         options,
+        extra,
         pki,
         ports,
     };
@@ -97,8 +101,8 @@ impl Boot<'_> {
         let ready = try_join4(
             set_up(&client, count),
             wait::nodes_usable(&client, count),
-            wait::default_account(&client),
-            dns::answering(dns),
+            access::default_account(&client),
+            access::dns_answers(dns),
         );
         self.stage("controllers, nodes and DNS", ready.map_ok(|_| ()))
             .await?;
@@ -108,7 +112,7 @@ impl Boot<'_> {
             modes: ClusterKind::Local.modes(),
             kubeconfig: admin,
             dns: Some(dns),
-            zone: dns::ZONE.to_owned(),
+            zone: access::ZONE.to_owned(),
             nodes: Vec::new(),
             mounts: None,
         };
@@ -181,19 +185,9 @@ async fn set_up(client: &Client, count: usize) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// A client for the kubeconfig at `path`, which does not repeat requests by itself: a repeated
-/// create that was stored the first time answers 409 (kube#2082).
-async fn admin_client(path: &camino::Utf8Path) -> Result<Client, ClusterError> {
-    let error = |source| ClusterError::Api {
-        what: "reading the kubeconfig",
-        source,
-    };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(|source| error(Box::new(source)))?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(|source| error(Box::new(source)))?;
-    config.default_retry = false;
-    // A proxy of the environment must not stand between this machine and itself.
-    config.proxy_url = None;
-    Client::try_from(config).map_err(|source| error(Box::new(source)))
+/// A client for the kubeconfig at `path`.
+async fn admin_client(path: &Utf8Path) -> Result<Client, ClusterError> {
+    let kubeconfig = Kubeconfig::read_from(path)
+        .map_err(|error| ClusterError::api("reading the kubeconfig", error))?;
+    access::client(kubeconfig).await
 }

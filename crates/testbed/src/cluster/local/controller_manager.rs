@@ -8,7 +8,7 @@ use crate::process::Spec;
 /// kube-controller-manager without leader election, with its client's limits raised: at the default
 /// of 20 requests a second it binds a few claims a second, and a subject would be judged by that.
 pub(super) fn spec(layout: &Layout<'_>, kubeconfig: &Utf8Path) -> Spec {
-    let args = vec![
+    let mut args = vec![
         format!("--kubeconfig={kubeconfig}"),
         "--leader-elect=false".to_owned(),
         // No port: whether it works is seen by what it does.
@@ -25,6 +25,7 @@ pub(super) fn spec(layout: &Layout<'_>, kubeconfig: &Utf8Path) -> Spec {
         "--concurrent-statefulset-syncs=10".to_owned(),
         "--v=0".to_owned(),
     ];
+    args.extend(layout.extra.kube_controller_manager.iter().cloned());
     let program = &layout.options.binaries.kube_controller_manager;
     layout.spec("kube-controller-manager", program, args)
 }

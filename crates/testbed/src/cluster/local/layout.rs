@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::LocalOptions;
 use super::pki::Pki;
+use super::{ExtraFlags, LocalOptions};
 use crate::process::Spec;
 use crate::state::MARK;
 
@@ -15,6 +15,7 @@ use crate::state::MARK;
 #[derive(Debug)]
 pub(super) struct Layout<'a> {
     pub(super) options: &'a LocalOptions,
+    pub(super) extra: &'a ExtraFlags,
     pub(super) pki: Pki,
     pub(super) ports: Ports,
 }

@@ -1,7 +1,6 @@
 //! Simulated nodes: kwok plays the kubelet of nodes that do not exist.
 
 use camino::Utf8Path;
-use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
 use super::layout::Layout;
@@ -66,52 +65,10 @@ fn go_architecture(rust: &str) -> &str {
     }
 }
 
-/// Whether pods can be placed on the node: it is Ready, and the taint that says otherwise is gone.
-pub(super) fn is_usable(node: Option<&Node>) -> bool {
-    let Some(node) = node else { return false };
-    let conditions = node
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_deref());
-    let ready = conditions
-        .unwrap_or_default()
-        .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    let taints = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.taints.as_deref())
-        .unwrap_or_default();
-    ready
-        && !taints
-            .iter()
-            .any(|taint| taint.key == "node.kubernetes.io/not-ready")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kind::{HOLD_READY, HOLD_TERMINATION};
-
-    fn node(ready: &str, taint: &str) -> Node {
-        serde_json::from_value(json!({
-            "metadata": {},
-            "spec": { "taints": [{ "key": taint, "effect": "NoSchedule" }] },
-            "status": { "conditions": [{ "type": "Ready", "status": ready }] },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_node_is_usable_when_it_is_ready_and_not_tainted_as_unready() {
-        assert!(is_usable(Some(&node("True", "other"))));
-        assert!(!is_usable(Some(&node("False", "other"))));
-        assert!(!is_usable(Some(&node(
-            "True",
-            "node.kubernetes.io/not-ready"
-        ))));
-        assert!(!is_usable(None));
-    }
 
     #[test]
     fn the_stages_know_the_holds() {

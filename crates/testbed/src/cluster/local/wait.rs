@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::{Api, GetParams, Request};
 use kube::runtime::wait::await_condition;
@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::super::ClusterError;
 use super::nodes;
+use crate::cluster::{ClusterError, access};
 
 /// How often a process that tells nobody when it is ready is asked.
 const POLL: Duration = Duration::from_millis(20);
@@ -54,20 +54,9 @@ pub(super) async fn nodes_usable(client: &Client, count: usize) -> Result<(), Cl
     let api: Api<Node> = Api::all(client.clone());
     futures::future::try_join_all((0..count).map(|number| {
         let api = api.clone();
-        async move { await_condition(api, &nodes::name(number), nodes::is_usable).await }
+        async move { await_condition(api, &nodes::name(number), access::is_usable).await }
     }))
     .await
     .map_err(|error| ClusterError::api("watching nodes", error))?;
-    Ok(())
-}
-
-/// Ends when pods can be made in the namespace `default`: its default `ServiceAccount` is there.
-pub(super) async fn default_account(client: &Client) -> Result<(), ClusterError> {
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-    await_condition(api, "default", |account: Option<&ServiceAccount>| {
-        account.is_some()
-    })
-    .await
-    .map_err(|error| ClusterError::api("watching the default ServiceAccount", error))?;
     Ok(())
 }

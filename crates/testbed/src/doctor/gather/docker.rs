@@ -46,7 +46,7 @@ struct Said {
     err: String,
 }
 
-/// Looks at everything.
+/// Looks at everything but images.
 pub(super) async fn look() -> Docker {
     let Some(said) = call(&["version", "--format", "{{json .}}"]).await else {
         return Docker {
@@ -78,16 +78,16 @@ pub(super) async fn look() -> Docker {
         || "unknown version".to_owned(),
         |of| of.client.version.clone(),
     ));
-    let (daemon, images) = match version.and_then(|of| of.server) {
-        None => (Err(failure(&said.err)), Vec::new()),
-        Some(server) => tokio::join!(daemon(server), images()),
+    let daemon = match version.and_then(|of| of.server) {
+        None => Err(failure(&said.err)),
+        Some(server) => daemon(server).await,
     };
     Docker {
         client,
         host,
         host_is_given,
         daemon,
-        images,
+        images: Vec::new(),
     }
 }
 
@@ -111,14 +111,6 @@ async fn daemon(server: Side) -> Result<Daemon, DaemonFailure> {
         root: system::disk_of(&info.docker_root_dir),
         missing_capabilities: system::missing_capabilities(),
     })
-}
-
-async fn images() -> Vec<String> {
-    let list = text(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).await;
-    list.unwrap_or_default()
-        .lines()
-        .map(str::to_owned)
-        .collect()
 }
 
 /// What a call that goes wrong says of its reason.

@@ -1,8 +1,9 @@
 //! What the facts about Docker mean.
 
-use super::{ANY_KIND, GIB, as_root, check, has_image, install, space};
+use super::{ANY_KIND, GIB, as_root, check, install, space};
 use crate::doctor::facts::{Daemon, DaemonFailure, Docker, Facts};
 use crate::doctor::needs::Check;
+use crate::images::NeededImage;
 
 /// The oldest interface that the suite was run against is 1.41; what it uses is in 1.40 (Docker
 /// 19.03) as well.
@@ -188,7 +189,7 @@ fn cgroups(daemon: &Daemon) -> Check {
 }
 
 fn disk(facts: &Facts, daemon: &Daemon) -> Check {
-    let built = has_image(facts, "claimcheck/node") || has_image(facts, "kindest/node");
+    let built = facts.docker.images.contains(&NeededImage::Node);
     let comfort = if built { SPACE } else { SPACE_WITH_IMAGES };
     space(
         "docker-space",

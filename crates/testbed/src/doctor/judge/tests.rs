@@ -17,6 +17,7 @@ fn good() -> Facts {
             path: "/home/me/.cache/claimcheck".into(),
             free: Some(50 * GIB),
         },
+        ports: Ok(()),
         local_tools: all(6),
         kind_tools: all(1),
         node_tools: all(12),
@@ -45,10 +46,7 @@ fn good() -> Facts {
                 },
                 missing_capabilities: Vec::new(),
             }),
-            images: vec![
-                "claimcheck/node:v1.36.3-0123456789ab".to_owned(),
-                "claimcheck/nfs-server:1-0123456789ab".to_owned(),
-            ],
+            images: NeededImage::ALL.to_vec(),
         },
         online: None,
     }
@@ -118,6 +116,7 @@ fn ids_are_unique_and_every_complaint_that_blocks_has_a_remedy() {
         facts.kernel_nfs = false;
         facts.docker.host = Some("tcp://10.0.0.1:2376".to_owned());
         facts.docker.images.clear();
+        facts.ports = Err("cannot assign the address".to_owned());
         facts.online = Some(Reach {
             downloads: false,
             images: false,
@@ -229,6 +228,14 @@ fn what_may_do_does_not_keep_anything_from_running(
 #[case::memory_for_local_only(with(|facts| facts.memory = Some(GIB)), [true, false, false, true])]
 #[case::no_space_in_docker(with_daemon(|daemon| daemon.root.free = Some(GIB)), [true, false, false, true])]
 #[case::no_debootstrap(with(|facts| facts.debootstrap = false), [true, true, false, true])]
+#[case::no_ports(with(|facts| facts.ports = Err("cannot assign the address".to_owned())), [false, false, false, true])]
+#[case::offline_with_an_outdated_node_image(
+    with(|facts| {
+        facts.docker.images.retain(|image| *image != NeededImage::Node);
+        facts.online = Some(Reach { downloads: false, images: false });
+    }),
+    [true, false, true, true]
+)]
 #[case::not_root(with(|facts| facts.root = false), [true, true, false, true])]
 #[case::no_fuse(with(|facts| facts.fuse = Access::Absent), [true, true, true, false])]
 #[case::fuse_closed(
@@ -302,11 +309,32 @@ fn remedies_fit_the_user_and_the_system(
 fn a_diagnosis_about_one_cluster_leaves_out_the_other() {
     let local = judge(&good()).about(ClusterKind::Local);
     let ids: Vec<_> = local.checks.iter().map(|check| check.id).collect();
-    assert_eq!(ids, ["tools-local", "go", "memory-local", "cache-space"]);
+    assert_eq!(
+        ids,
+        ["tools-local", "go", "memory-local", "cache-space", "ports"]
+    );
     assert_eq!(local.ways.len(), 1);
     let kind = judge(&good()).about(ClusterKind::Kind);
     assert!(kind.checks.iter().all(|check| check.id != "memory-local"));
     assert_eq!(kind.ways.len(), 3);
+}
+
+#[rstest]
+#[case(&NeededImage::ALL, "4 of 4 at hand")]
+#[case(&NeededImage::ALL[..3], "3 of 4 at hand, not nginx image")]
+#[case(&[NeededImage::NfsServer, NeededImage::Busybox], "2 of 4 at hand, not node image, nginx image")]
+#[case(&[], "0 of 4 at hand")]
+fn images_that_are_missing_are_named_unless_all_are(
+    #[case] present: &[NeededImage],
+    #[case] expected: &str,
+) {
+    let facts = with(|facts| facts.docker.images = present.to_vec());
+    let diagnosis = judge(&facts);
+    let check = diagnosis
+        .checks
+        .iter()
+        .find(|check| check.id == "images-pulled");
+    assert_eq!(check.unwrap().found, expected);
 }
 
 #[rstest]

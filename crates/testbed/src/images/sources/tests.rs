@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use rstest::rstest;
 
 use super::*;
-use crate::docker::DockerError;
 
 /// A Docker with some images, a registry with others, and a record of what was asked of them.
 #[derive(Default)]

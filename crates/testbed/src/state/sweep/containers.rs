@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::geteuid;
 
-use crate::docker::{LABEL, resource_name};
+use crate::docker::{LABEL, resource_name, says_missing};
 
 /// File in a testbed's directory that says that it may have something in Docker.
 const MARKER: &str = "docker";
@@ -249,9 +249,9 @@ impl Remover {
             return Ok(written);
         }
         let said = said.trim();
-        let lower = said.to_lowercase();
-        let gone = ["no such", "not found", "already in progress"];
-        let kind = if gone.iter().any(|text| lower.contains(text)) {
+        // Of a removal: somebody else is at it.
+        let going = said.to_lowercase().contains("already in progress");
+        let kind = if going || says_missing(said) {
             ErrorKind::NotFound
         } else {
             ErrorKind::Other
