@@ -9,8 +9,10 @@ pub mod artifacts;
 #[cfg(feature = "local")]
 pub mod cluster;
 pub mod docker;
-#[cfg(feature = "local")]
+#[cfg(feature = "kind")]
 pub mod doctor;
+#[cfg(feature = "embedded")]
+pub mod faults;
 #[cfg(feature = "kind")]
 pub mod images;
 pub mod kind;

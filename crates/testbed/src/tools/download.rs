@@ -63,7 +63,7 @@ impl Downloader {
             client,
             mirrors: options.mirrors.clone(),
             answer_limit: options.answer_limit,
-            hosts: [Host::Kubernetes, Host::Github, Host::GithubApi]
+            hosts: Host::ALL
                 .map(|host| (host, Mutex::new(Reach::Untried)))
                 .into(),
         })

@@ -76,8 +76,8 @@ pub enum ToolError {
     /// No source had the tool.
     #[error(
         "get {tool} {version}: {}. Make one of these work, name a mirror with \
-         CLAIMCHECK_MIRROR_KUBERNETES or CLAIMCHECK_MIRROR_GITHUB, install Go 1.26 or later, or \
-         give a binary of your own with {}",
+         CLAIMCHECK_MIRROR_KUBERNETES, CLAIMCHECK_MIRROR_GITHUB or CLAIMCHECK_MIRROR_HELM, install \
+         Go 1.26 or later, or give a binary of your own with {}",
         attempts.iter().map(Attempt::to_string).collect::<Vec<_>>().join("; "),
         tool.variable()
     )]

@@ -1,7 +1,7 @@
 //! The Go modules in `kind/tools`, and how a tool is built from its own.
 
 use super::tool::Tool;
-use super::versions::{CONTAINERD, KUBERNETES, KWOK};
+use super::versions::{CONTAINERD, HELM, KUBERNETES, KWOK};
 
 /// A Go module that pins a tool, and how to build the tool from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,16 @@ pub(crate) fn module(tool: Tool) -> GoModule {
             stamps: vec![(
                 "github.com/containerd/containerd/v2/version.Version".to_owned(),
                 CONTAINERD.to_owned(),
+            )],
+        },
+        Tool::Helm => GoModule {
+            requires: "helm.sh/helm/v4",
+            package: "helm.sh/helm/v4/cmd/helm".to_owned(),
+            go_mod: include_str!("../../../../kind/tools/helm/go.mod"),
+            go_sum: include_str!("../../../../kind/tools/helm/go.sum"),
+            stamps: vec![(
+                "helm.sh/helm/v4/internal/version.version".to_owned(),
+                HELM.to_owned(),
             )],
         },
     }

@@ -29,6 +29,8 @@ pub struct Mirrors {
     pub github: String,
     /// In place of `https://api.github.com`.
     pub github_api: String,
+    /// In place of `https://get.helm.sh`.
+    pub helm: String,
 }
 
 impl Default for Mirrors {
@@ -37,6 +39,7 @@ impl Default for Mirrors {
             kubernetes: versions::KUBERNETES_BASE.to_owned(),
             github: versions::GITHUB_BASE.to_owned(),
             github_api: versions::GITHUB_API_BASE.to_owned(),
+            helm: versions::HELM_BASE.to_owned(),
         }
     }
 }
@@ -47,6 +50,7 @@ impl Mirrors {
             Host::Kubernetes => &self.kubernetes,
             Host::Github => &self.github,
             Host::GithubApi => &self.github_api,
+            Host::Helm => &self.helm,
         }
         .trim_end_matches('/')
     }
@@ -106,7 +110,7 @@ impl ToolOptions {
     /// - `CLAIMCHECK_TOOL_<NAME>`: the path of a tool;
     /// - `CLAIMCHECK_CACHE`, else `claimcheck` in `XDG_CACHE_HOME`, else in `~/.cache`;
     /// - `CLAIMCHECK_MIRROR_KUBERNETES`, `CLAIMCHECK_MIRROR_GITHUB`,
-    ///   `CLAIMCHECK_MIRROR_GITHUB_API`: base addresses;
+    ///   `CLAIMCHECK_MIRROR_GITHUB_API`, `CLAIMCHECK_MIRROR_HELM`: base addresses;
     /// - `CLAIMCHECK_GO`: the Go command.
     ///
     /// # Errors
@@ -138,6 +142,7 @@ impl ToolOptions {
             ("CLAIMCHECK_MIRROR_KUBERNETES", &mut mirrors.kubernetes),
             ("CLAIMCHECK_MIRROR_GITHUB", &mut mirrors.github),
             ("CLAIMCHECK_MIRROR_GITHUB_API", &mut mirrors.github_api),
+            ("CLAIMCHECK_MIRROR_HELM", &mut mirrors.helm),
         ] {
             if let Some(value) = get(name)? {
                 *base = value;
@@ -212,12 +217,14 @@ mod tests {
             ("CLAIMCHECK_TOOL_KUBE_SCHEDULER", "/opt/kube-scheduler"),
             ("CLAIMCHECK_TOOL_ETCD", ""),
             ("CLAIMCHECK_MIRROR_GITHUB", "http://mirror.example/"),
+            ("CLAIMCHECK_MIRROR_HELM", "http://charts.example"),
             ("CLAIMCHECK_GO", "/opt/go/bin/go"),
         ])
         .unwrap();
         assert_eq!(options.paths.len(), 1);
         assert_eq!(options.paths[&Tool::KubeScheduler], "/opt/kube-scheduler");
         assert_eq!(options.mirrors.base(Host::Github), "http://mirror.example");
+        assert_eq!(options.mirrors.base(Host::Helm), "http://charts.example");
         assert_eq!(
             options.mirrors.base(Host::Kubernetes),
             versions::KUBERNETES_BASE

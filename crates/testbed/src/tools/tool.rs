@@ -39,6 +39,8 @@ pub enum Tool {
     ContainerdShim,
     /// Containerd's own command line client, which loads images into a node.
     Ctr,
+    /// Renders and installs charts.
+    Helm,
 }
 
 /// A word that names no tool.
@@ -55,7 +57,7 @@ fn names() -> String {
 
 impl Tool {
     /// All tools, in the order in which they are listed and built.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -70,6 +72,7 @@ impl Tool {
         Self::Containerd,
         Self::ContainerdShim,
         Self::Ctr,
+        Self::Helm,
     ];
 
     /// What a `local` cluster runs: a control plane, simulated nodes and cluster DNS.
@@ -101,6 +104,10 @@ impl Tool {
         Self::Ctr,
     ];
 
+    /// What renders and installs the packages in `deploy`: charts, and overlays of kustomize, which
+    /// is part of kubectl.
+    pub const PACKAGING: [Self; 2] = [Self::Kubectl, Self::Helm];
+
     /// The name of the binary, as its project ships it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -118,6 +125,7 @@ impl Tool {
             Self::Containerd => "containerd",
             Self::ContainerdShim => "containerd-shim-runc-v2",
             Self::Ctr => "ctr",
+            Self::Helm => "helm",
         }
     }
 
@@ -185,6 +193,7 @@ mod tests {
             Tool::LOCAL.as_slice(),
             Tool::KIND.as_slice(),
             Tool::NODE_IMAGE.as_slice(),
+            Tool::PACKAGING.as_slice(),
         ];
         for tool in Tool::ALL {
             assert!(lists.iter().any(|list| list.contains(&tool)), "{tool}");

@@ -18,6 +18,9 @@ pub const KIND: &str = "v0.33.0";
 /// The version of containerd, its shim and its client.
 pub const CONTAINERD: &str = "v2.4.2";
 
+/// The Helm version.
+pub const HELM: &str = "v4.3.1";
+
 /// Where Kubernetes publishes its binaries, with a `.sha256` beside each of them.
 pub const KUBERNETES_BASE: &str = "https://dl.k8s.io";
 /// Where the release files of etcd, kwok, CoreDNS, kind and containerd are.
@@ -26,12 +29,22 @@ pub const GITHUB_BASE: &str = "https://github.com";
 /// (<https://docs.github.com/en/rest/releases/releases>, field `digest` of an asset).
 pub const GITHUB_API_BASE: &str = "https://api.github.com";
 
+/// Where Helm publishes its archives, with a `.sha256sum` beside each of them; its releases on GitHub
+/// hold signatures only.
+pub const HELM_BASE: &str = "https://get.helm.sh";
+
 /// A host, or the mirror in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Host {
     Kubernetes,
     Github,
     GithubApi,
+    Helm,
+}
+
+impl Host {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::Kubernetes, Self::Github, Self::GithubApi, Self::Helm];
 }
 
 /// A path under a host's base address, with a leading slash.
@@ -90,6 +103,7 @@ pub const fn version(tool: Tool) -> &'static str {
         Tool::Coredns => COREDNS,
         Tool::Kind => KIND,
         Tool::Containerd | Tool::ContainerdShim | Tool::Ctr => CONTAINERD,
+        Tool::Helm => HELM,
     }
 }
 
@@ -182,6 +196,20 @@ pub(crate) fn download(tool: Tool, platform: Platform) -> Download {
                 unpack: Unpack::TarGz(format!("bin/{tool}")),
             }
         }
+        Tool::Helm => {
+            let path = format!("/helm-{version}-{os}-{arch}.tar.gz");
+            Download {
+                checksum: Checksum::File(Address {
+                    host: Host::Helm,
+                    path: format!("{path}.sha256sum"),
+                }),
+                address: Address {
+                    host: Host::Helm,
+                    path,
+                },
+                unpack: Unpack::TarGz(format!("{os}-{arch}/helm")),
+            }
+        }
     }
 }
 
@@ -227,6 +255,9 @@ mod tests {
             download(Tool::Coredns, Platform::LinuxArm64).file_name(),
             "coredns_1.15.0_linux_arm64.tgz"
         );
+        let helm = download(Tool::Helm, Platform::LinuxAmd64);
+        assert_eq!(helm.address.path, "/helm-v4.3.1-linux-amd64.tar.gz");
+        assert_eq!(helm.unpack, Unpack::TarGz("linux-amd64/helm".to_owned()));
     }
 
     #[test]

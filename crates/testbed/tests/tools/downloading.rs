@@ -8,7 +8,7 @@ use testbed::tools::{CacheRecord, NoProgress, Origin, Source, Tool, ToolError, T
 
 use crate::server::Answer;
 use crate::support::{
-    APISERVER, Bed, CONTAINERD, COREDNS, ETCD, ETCD_SUMS, Events, IN_CONTAINERD, KIND, KWOK,
+    APISERVER, Bed, CONTAINERD, COREDNS, ETCD, ETCD_SUMS, Events, HELM, IN_CONTAINERD, KIND, KWOK,
     KWOK_RELEASE, archive, containerd, containerd_sum, official, options, sha256,
 };
 
@@ -92,6 +92,12 @@ async fn a_wrong_checksum_is_refused_by_name_and_nothing_else_is_tried() {
             CONTAINERD,
             format!("{CONTAINERD}.sha256sum"),
             format!("{published}  containerd-static-2.4.2-linux-amd64.tar.gz\n"),
+        ),
+        (
+            Tool::Helm,
+            HELM,
+            format!("{HELM}.sha256sum"),
+            format!("{published}  helm-v4.3.1-linux-amd64.tar.gz\n"),
         ),
         (
             Tool::Kwok,
@@ -252,6 +258,7 @@ async fn a_silent_host_costs_its_limit_once_for_all_tools() {
         &format!("{COREDNS}.sha256"),
         &format!("{KIND}.sha256sum"),
         &format!("{CONTAINERD}.sha256sum"),
+        &format!("{HELM}.sha256sum"),
     ] {
         bed.server.set(path, Answer::Silence);
     }
@@ -261,10 +268,10 @@ async fn a_silent_host_costs_its_limit_once_for_all_tools() {
     let events = Events::default();
     let set = Tools::resolve(&options, &events).await.unwrap();
     assert!(set.iter().all(|tool| tool.origin == Origin::Build));
-    // All tools are on three hosts: each host is asked once and complained of once.
-    assert_eq!(bed.server.asked_in_all(), 3);
+    // All tools are on four hosts: each host is asked once and complained of once.
+    assert_eq!(bed.server.asked_in_all(), 4);
     let warnings = events.warnings();
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
     for warning in warnings {
         assert!(warning.contains("no answer within 300ms"), "{warning}");
     }

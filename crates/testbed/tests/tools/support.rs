@@ -26,6 +26,8 @@ pub(crate) const CONTAINERD: &str = "/containerd/containerd/releases/download/v2
 pub(crate) const KWOK: &str = "/kubernetes-sigs/kwok/releases/download/v0.8.0/kwok-linux-amd64";
 pub(crate) const KWOK_RELEASE: &str = "/repos/kubernetes-sigs/kwok/releases/tags/v0.8.0";
 
+pub(crate) const HELM: &str = "/helm-v4.3.1-linux-amd64.tar.gz";
+
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
@@ -74,7 +76,7 @@ pub(crate) fn containerd_sum(archive: &[u8]) -> Vec<u8> {
     format!("{}  {name}\n", sha256(archive)).into()
 }
 
-/// Options for amd64 on any machine, with short limits, no Go, and all three hosts at `base`.
+/// Options for amd64 on any machine, with short limits, no Go, and all four hosts at `base`.
 pub(crate) fn options(cache: &Utf8Path, base: &str, wanted: &[Tool]) -> ToolOptions {
     // Another test of the process may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -85,6 +87,7 @@ pub(crate) fn options(cache: &Utf8Path, base: &str, wanted: &[Tool]) -> ToolOpti
         kubernetes: base.to_owned(),
         github: base.to_owned(),
         github_api: base.to_owned(),
+        helm: base.to_owned(),
     };
     options.go = cache.join("no-go-here");
     options.connect_limit = Duration::from_secs(2);
@@ -156,6 +159,13 @@ impl Bed {
             Answer::Body(containerd_sum(&containerd)),
         );
         server.set(CONTAINERD, Answer::Body(containerd));
+        let helm = archive(&[
+            ("linux-amd64/README.md", b"not this one"),
+            ("linux-amd64/helm", &official(Tool::Helm)),
+        ]);
+        let sum = format!("{}  helm-v4.3.1-linux-amd64.tar.gz\n", sha256(&helm));
+        server.set(format!("{HELM}.sha256sum"), Answer::Body(sum.into()));
+        server.set(HELM, Answer::Body(helm));
         Self {
             server,
             cache,
