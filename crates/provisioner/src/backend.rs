@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clock::Fence;
 use crate::path::RelativePath;
 
 pub use temporary::{FILE_MAX, TEMPORARY_PREFIX, is_temporary};
@@ -281,6 +282,16 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Removes one file; one that is gone already is no error.
     async fn remove_file(&self, path: &RelativePath, limit: Duration) -> StorageResult<()>;
+
+    /// Until when changes may be made. A call that is dropped goes no further where it waits for
+    /// its caller; a backend whose calls do not has to ask before each change.
+    fn fenced_by(&self, _fence: &Fence) {}
+
+    /// Calls past their limit that have not returned: their callers were answered, but a thread
+    /// still waits for each.
+    fn stuck_calls(&self) -> usize {
+        0
+    }
 
     /// Room on the export.
     async fn space(&self, limit: Duration) -> StorageResult<Space>;

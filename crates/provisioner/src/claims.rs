@@ -20,6 +20,7 @@ use crate::error::StepError;
 use crate::events::{Notice, Recorder, claim_reference};
 use crate::index::Index;
 use crate::intents::Share;
+use crate::metrics::Metrics;
 use crate::quantity;
 use crate::queue::WorkQueue;
 use crate::records::State;
@@ -53,6 +54,7 @@ pub struct Claims {
     index: Arc<Index>,
     recorder: Recorder,
     fence: Fence,
+    metrics: Arc<Metrics>,
     /// Claims waiting for a volume, by UID, without what changes for no reason of ours.
     pending: Mutex<HashMap<String, Arc<PersistentVolumeClaim>>>,
     /// Claims whose volume's creation had no answer, and when it can no longer happen.
@@ -70,6 +72,7 @@ pub(crate) struct Parts {
     pub(crate) index: Arc<Index>,
     pub(crate) recorder: Recorder,
     pub(crate) fence: Fence,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,6 +100,7 @@ impl Claims {
             index,
             recorder,
             fence,
+            metrics,
         } = parts;
         Self {
             config,
@@ -107,6 +111,7 @@ impl Claims {
             index,
             recorder,
             fence,
+            metrics,
             pending: Mutex::default(),
             unanswered: Mutex::default(),
             backoff: Mutex::default(),
@@ -280,8 +285,17 @@ impl Claims {
                 } else {
                     self.rules.retry(failures)
                 };
+                self.metrics.retried("claims", error.category());
+                let claim = self.pending(uid);
                 tracing::info!(
+                    claim = claim.as_ref().map(|claim| format!(
+                        "{}/{}",
+                        claim.namespace().unwrap_or_default(),
+                        claim.name_any()
+                    )),
                     uid,
+                    class = claim.as_ref().and_then(|claim| decide::class_name(claim)),
+                    step = error.step(),
                     attempt = failures,
                     cause = error.category(),
                     ?delay,

@@ -8,19 +8,30 @@ use std::str::FromStr;
 use crate::config::{UnknownParameters, parse_bool};
 use crate::path::pattern::{Pattern, PatternError};
 
-/// The parameters a class may have.
-const KNOWN: [&str; 3] = ["archiveOnDelete", "onDelete", "pathPattern"];
+pub mod directories;
 
-/// What happens to the directory when its volume is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub use directories::{ClaimOverrides, DirectoryRules, ExistingDirectory, SharedDirectory};
+
+/// The parameters a class may have.
+fn known() -> Vec<&'static str> {
+    let mut names = ["archiveOnDelete", "onDelete", "pathPattern"].to_vec();
+    names.extend(directories::NAMES);
+    names.sort_unstable();
+    names
+}
+
+/// What happens to the directory when its volume is deleted. A greater one protects more.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDelete {
     /// It is removed.
     Delete,
-    /// It stays where it is.
-    Retain,
     /// It is renamed `archived-…`.
     Archive,
+    /// It stays where it is.
+    Retain,
 }
 
 impl OnDelete {
@@ -60,6 +71,8 @@ pub struct ClassParameters {
     pub path_pattern: Option<Pattern>,
     /// What happens to the directory of a deleted volume.
     pub on_delete: OnDelete,
+    /// What its directories are like.
+    pub directories: DirectoryRules,
     /// Parameters nobody knows, when those are let through.
     pub ignored: Vec<String>,
 }
@@ -68,9 +81,7 @@ pub struct ClassParameters {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
     /// A name nobody knows.
-    #[error(
-        "the parameter `{name}` is unknown; known are archiveOnDelete, onDelete and pathPattern"
-    )]
+    #[error("the parameter `{name}` is unknown; known are {}", known().join(", "))]
     Unknown {
         /// The name.
         name: String,
@@ -105,11 +116,12 @@ pub fn parameters(
     unknown: UnknownParameters,
 ) -> Result<ClassParameters, ParameterError> {
     let get = |name: &str| given.and_then(|given| given.get(name)).map(String::as_str);
+    let known = known();
     let ignored: Vec<String> = given
         .into_iter()
         .flatten()
         .map(|(name, _)| name)
-        .filter(|name| !KNOWN.contains(&name.as_str()))
+        .filter(|name| !known.contains(&name.as_str()))
         .cloned()
         .collect();
     if let (UnknownParameters::Refuse, Some(name)) = (unknown, ignored.first()) {
@@ -120,7 +132,7 @@ pub fn parameters(
         Some(text) => parse_bool(text).ok_or_else(|| ParameterError::Value {
             name: "archiveOnDelete",
             value: text.to_owned(),
-            allowed: "1, t, T, TRUE, true, True, 0, f, F, FALSE, false and False",
+            allowed: directories::BOOLEANS,
         })?,
     };
     let on_delete = match get("onDelete") {
@@ -144,6 +156,7 @@ pub fn parameters(
     Ok(ClassParameters {
         path_pattern,
         on_delete,
+        directories: DirectoryRules::read(get)?,
         ignored,
     })
 }
@@ -200,13 +213,31 @@ mod tests {
     #[case(&[("pathPattern", "${.PVC.uid}")], "pathPattern")]
     #[case(&[("archiveOndelete", "true")], "archiveOndelete")]
     #[case(&[("server", "x")], "server")]
-    #[case(&[("directoryMode", "0700")], "directoryMode")]
+    #[case(&[("directorymode", "0700")], "directorymode")]
+    #[case(&[("directoryMode", "0900")], "directoryMode")]
+    #[case(&[("sharedDirectory", "yes")], "sharedDirectory")]
     fn what_cannot_be_honoured_is_refused_by_name(
         #[case] given: &[(&str, &str)],
         #[case] named: &str,
     ) {
         let error = read(given).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
+    }
+
+    #[test]
+    fn what_an_unknown_parameter_could_have_been_is_listed() {
+        let error = read(&[("directorymode", "0700")]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the parameter `directorymode` is unknown; known are allowClaimOverrides, \
+             archiveOnDelete, checkFreeSpace, directoryGid, directoryMode, directoryUid, \
+             existingDirectory, onDelete, pathPattern, removeEmptyParents, sharedDirectory"
+        );
+    }
+
+    #[test]
+    fn retain_protects_most() {
+        assert!(OnDelete::Delete < OnDelete::Archive && OnDelete::Archive < OnDelete::Retain);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! `CLOCK_MONOTONIC`, which `std::time::Instant` reads, stands still during a suspend, so a
 //! process that wakes up would believe its lease still held.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -80,6 +82,30 @@ impl Fence {
             Err(Fenced)
         }
     }
+
+    /// Does `work` for as long as the process may act. The fence is looked at before each of its
+    /// steps, so work of several calls ends between two of them: a process that is frozen half-way
+    /// and resumed later goes no further.
+    ///
+    /// # Errors
+    /// [`Fenced`] past the deadline; then nobody knows how far it came.
+    pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Result<T, Fenced> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| match self.check() {
+            Err(fenced) => Poll::Ready(Err(fenced)),
+            Ok(()) => work.as_mut().poll(context).map(Ok),
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Fence")
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +129,28 @@ mod tests {
         assert_eq!(fence.check(), Ok(()));
         clock.0.store(200, Ordering::SeqCst);
         assert_eq!(fence.check(), Err(Fenced));
+    }
+
+    #[tokio::test]
+    async fn work_ends_between_two_steps_when_the_fence_closes() {
+        let clock = Arc::new(At(AtomicU64::new(100)));
+        let fence = Fence::closed(clock.clone());
+        fence.extend(Duration::from_millis(200));
+        let steps = AtomicU64::new(0);
+        let work = async {
+            for step in 1.. {
+                steps.store(step, Ordering::SeqCst);
+                if step == 3 {
+                    // The process is frozen here, and resumed after its lease is over.
+                    clock.0.store(200, Ordering::SeqCst);
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(fence.guard(work).await, Err(Fenced));
+        assert_eq!(steps.load(Ordering::SeqCst), 3);
+        fence.extend(Duration::from_millis(300));
+        assert_eq!(fence.guard(std::future::ready(7)).await, Ok(7));
     }
 
     #[test]

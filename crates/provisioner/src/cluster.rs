@@ -4,9 +4,10 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Endpoints, Event, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::runtime::watcher;
 
@@ -134,6 +135,44 @@ impl fmt::Display for Right {
 /// A stream of changes: restarts, lists again and backs off by itself; never ends.
 pub type Changes<K> = BoxStream<'static, Result<watcher::Event<K>, watcher::Error>>;
 
+/// The objects that `keep` wants of one complete list.
+///
+/// # Errors
+/// [`ApiError`] when the list fails; nothing is tried again.
+pub async fn listed<K>(
+    what: &'static str,
+    mut changes: Changes<K>,
+    keep: impl Fn(&K) -> bool,
+) -> ApiResult<Vec<K>> {
+    let mut found = Vec::new();
+    while let Some(event) = changes.next().await {
+        match event {
+            Ok(watcher::Event::Init) => found.clear(),
+            Ok(watcher::Event::InitApply(object)) => {
+                if keep(&object) {
+                    found.push(object);
+                }
+            }
+            Ok(watcher::Event::InitDone) => return Ok(found),
+            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) => {}
+            Err(watcher::Error::InitialListFailed(error)) => {
+                return Err(kubernetes::translate("list", what.to_owned(), &error));
+            }
+            Err(error) => return Err(unexpected(what, error.to_string())),
+        }
+    }
+    Err(unexpected(what, "the list ended early".to_owned()))
+}
+
+fn unexpected(what: &str, message: String) -> ApiError {
+    ApiError {
+        verb: "list",
+        object: what.to_owned(),
+        cause: ApiCause::Unexpected,
+        message,
+    }
+}
+
 /// See the module. Every call ends within the limit the implementation was made with.
 #[async_trait]
 pub trait ClusterApi: Send + Sync + 'static {
@@ -176,6 +215,19 @@ pub trait ClusterApi: Send + Sync + 'static {
     /// Replaces the lease at the `resourceVersion` it carries; [`ApiCause::Conflict`] when it has
     /// changed since.
     async fn update_lease(&self, lease: &Lease) -> ApiResult<Lease>;
+
+    /// The object of the old lock, if there is one.
+    async fn get_endpoints(&self, namespace: &str, name: &str) -> ApiResult<Option<Endpoints>>;
+
+    /// Makes the object of the old lock; [`ApiCause::AlreadyExists`] when somebody was faster.
+    async fn create_endpoints(&self, endpoints: &Endpoints) -> ApiResult<Endpoints>;
+
+    /// Replaces the object of the old lock at the `resourceVersion` it carries;
+    /// [`ApiCause::Conflict`] when it has changed since.
+    async fn update_endpoints(&self, endpoints: &Endpoints) -> ApiResult<Endpoints>;
+
+    /// Adds annotations to a volume or replaces their values.
+    async fn annotate_volume(&self, name: &str, annotations: &[(&str, &str)]) -> ApiResult<()>;
 
     /// Whether a right is granted.
     async fn is_granted(&self, right: &Right, lock_namespace: &str) -> ApiResult<bool>;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 
 use crate::backend::direct::Version;
+use crate::class::DirectoryRules;
+use crate::operations::Operations;
 use crate::path::{Component, RelativePath};
 
 /// The longest export path plus directory a mount request can carry, in bytes (RFC 1813 `MNTPATHLEN`).
@@ -161,6 +163,11 @@ impl ExportPath {
         }
     }
 
+    /// Whether an absolute path on the server names the export itself.
+    pub fn is(&self, path: &str) -> bool {
+        Self::new(path).is_ok_and(|path| path == *self)
+    }
+
     /// The directory below the export that an absolute path on the server names, compared by
     /// components, or `None` when it is the export itself, lies elsewhere or is no clean path.
     pub fn below(&self, path: &str) -> Option<RelativePath> {
@@ -194,10 +201,19 @@ impl fmt::Display for ExportPath {
 pub struct Target {
     /// The name classes call it by.
     pub provisioner: ProvisionerName,
-    /// The server as volumes spell it, verbatim.
+    /// The server as new volumes spell it, verbatim.
     pub server: String,
+    /// Other spellings of the same server on older volumes.
+    pub aliases: Vec<String>,
     /// The exported path.
     pub export: ExportPath,
+}
+
+impl Target {
+    /// Whether a volume's server is this one, by the name new volumes give or an older one.
+    pub fn is_server(&self, name: &str) -> bool {
+        name == self.server || self.aliases.iter().any(|alias| alias == name)
+    }
 }
 
 /// What the directory of a new volume looks like (1.3).
@@ -366,12 +382,16 @@ pub struct Config {
     pub owner: Option<String>,
     /// Mode and owner of new directories.
     pub attributes: DirectoryAttributes,
+    /// What counts where a class says nothing about its directories, besides mode and owner.
+    pub directories: DirectoryRules,
     /// Unknown class parameters.
     pub unknown_parameters: UnknownParameters,
     /// Tasks at once.
     pub workers: Workers,
     /// Time limits.
     pub limits: Limits,
+    /// The HTTP port and the timers.
+    pub operations: Operations,
 }
 
 /// Go's `strconv.ParseBool`: exactly these twelve spellings, nothing else.

@@ -13,6 +13,13 @@ pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// The finalizer of external provisioners on volumes (KEP-2644).
 pub const VOLUME_FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 
+/// On claims: the mode of their directory, octal (nfs-subdir #373).
+pub const DIRECTORY_MODE: &str = "k8s-sigs.io/nfs-directory-mode";
+/// On claims: the numeric owner of their directory.
+pub const DIRECTORY_UID: &str = "k8s-sigs.io/nfs-directory-uid";
+/// On claims: the numeric group of their directory.
+pub const DIRECTORY_GID: &str = "k8s-sigs.io/nfs-directory-gid";
+
 /// The prefix of the annotations this provisioner defines.
 pub const OWN_PREFIX: &str = "claimcheck.dev/";
 /// On volumes and on the lock: the deployment that owns the volume.
@@ -25,6 +32,12 @@ pub const DIRECTORY: &str = "claimcheck.dev/directory";
 pub const ORIGIN: &str = "claimcheck.dev/origin";
 /// On volumes: `delete`, `retain` or `archive`; an administrator may edit it.
 pub const ON_DELETE: &str = "claimcheck.dev/on-delete";
+
+/// On volumes: `true` hands one to the provisioner that it has no record of.
+pub const ADOPT: &str = "claimcheck.dev/adopt";
+
+/// On Endpoints: the record of the lock that nfs-subdir takes (client-go's old resource lock).
+pub const OLD_LOCK: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// The directory at the export root that holds what the provisioner has to remember.
 pub const STATE_DIRECTORY: &str = ".claimcheck";

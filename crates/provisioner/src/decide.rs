@@ -9,16 +9,19 @@ use kube::ResourceExt;
 use crate::class::{self, ClassParameters, ParameterError};
 use crate::config::{Target, UnknownParameters};
 use crate::constants::{
-    ARCHIVED_PREFIX, BLOCK, SELECTED_NODE, STORAGE_CLASS_BETA, STORAGE_PROVISIONER,
-    STORAGE_PROVISIONER_BETA, WAIT_FOR_FIRST_CONSUMER,
+    BLOCK, SELECTED_NODE, STORAGE_CLASS_BETA, STORAGE_PROVISIONER, STORAGE_PROVISIONER_BETA,
+    WAIT_FOR_FIRST_CONSUMER,
 };
+use crate::path::RelativePath;
 use crate::path::naming::{self, PathError};
 use crate::path::pattern::Values;
-use crate::path::{COMPONENT_MAX, RelativePath};
-use crate::records::{Origin, Record, State};
 
+pub mod attributes;
+mod place;
 pub mod reclaim;
 pub mod volume;
+
+pub use place::{Neighbour, Placement, Relation, existing_directory, placement};
 
 /// What is to be done about a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +87,38 @@ pub enum Refusal {
         /// Whose it is.
         volume: String,
     },
+    /// Other volumes have the directory, and not all consent to sharing it with the claim.
+    #[error(
+        "the directory {directory} belongs to volume {volume}: sharedDirectory is {own} for this claim and {other} for \
+         that volume; both have to be cluster, or the namespace the same and none forbid"
+    )]
+    Sharing {
+        /// The directory.
+        directory: RelativePath,
+        /// Whose it is.
+        volume: String,
+        /// What the claim's class says.
+        own: &'static str,
+        /// What the class of the volume said.
+        other: &'static str,
+    },
+    /// The claim asks for a mode or owner that means nothing.
+    #[error("the annotation `{key}` has the value {value:?}; allowed are {allowed}")]
+    Annotation {
+        /// The annotation.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What may stand there.
+        allowed: &'static str,
+    },
+    /// More is asked for than is free on the export. How much that is stays out of the text: each
+    /// change would be another event.
+    #[error("{requested} is more than is free on the export, and checkFreeSpace is true")]
+    NoSpace {
+        /// What the claim requests, as it spells it.
+        requested: String,
+    },
     /// Something is there that must not be used.
     #[error("the path {directory} is taken: {cause}")]
     Existing {
@@ -118,8 +153,11 @@ impl Refusal {
             | Self::DataSource { .. }
             | Self::VolumeAttributesClass(_)
             | Self::Parameter(_)
+            | Self::Annotation { .. }
             | Self::Path { .. } => true,
             Self::Overlap { .. }
+            | Self::Sharing { .. }
+            | Self::NoSpace { .. }
             | Self::Existing { .. }
             | Self::VolumeTaken { .. }
             | Self::OtherOwner { .. } => false,
@@ -259,9 +297,16 @@ pub fn directory(
 ) -> Result<RelativePath, Refusal> {
     let namespace = claim.namespace().unwrap_or_default();
     let name = claim.name_any();
-    let usual = || naming::default_directory(&namespace, &name, volume);
+    let refuse = |pattern: &str, error| Refusal::Path {
+        pattern: pattern.to_owned(),
+        error,
+    };
+    let usual = || {
+        naming::default_directory(&namespace, &name, volume, &target.export)
+            .map_err(|error| refuse("", error))
+    };
     let Some(pattern) = &parameters.path_pattern else {
-        return checked_default(target, usual());
+        return usual();
     };
     let rendered = pattern.render(Values {
         namespace: &namespace,
@@ -272,135 +317,9 @@ pub fn directory(
     });
     match naming::checked(&rendered, &target.export) {
         Ok(Some(path)) => Ok(path),
-        Ok(None) => checked_default(target, usual()),
-        Err(error) => Err(Refusal::Path {
-            pattern: pattern.as_str().to_owned(),
-            error,
-        }),
+        Ok(None) => usual(),
+        Err(error) => Err(refuse(pattern.as_str(), error)),
     }
-}
-
-fn checked_default(target: &Target, path: RelativePath) -> Result<RelativePath, Refusal> {
-    naming::check(&path, &target.export).map_err(|error| Refusal::Path {
-        pattern: String::new(),
-        error,
-    })?;
-    debug_assert!(
-        path.leaf()
-            .is_some_and(|leaf| leaf.as_str().len() <= COMPONENT_MAX)
-    );
-    Ok(path)
-}
-
-/// How another volume's directory lies to the one a claim would get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Relation {
-    /// Both are the same.
-    Same,
-    /// The claim's would lie in the other.
-    Inside,
-    /// The other lies in the claim's.
-    Around,
-}
-
-/// A directory that some volume has already, as near as the same or a containing or contained one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// How it lies.
-    pub relation: Relation,
-    /// The volume.
-    pub volume: String,
-    /// Its directory.
-    pub directory: RelativePath,
-    /// Its record, if it is one of ours.
-    pub record: Option<Record>,
-}
-
-/// How a claim may use its directory as far as other volumes go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Placement {
-    /// No other volume is near.
-    Free,
-    /// This record kept it for the same namespace and name earlier.
-    Kept(Box<Record>),
-}
-
-/// Whether a claim may have `directory`: nothing inside or around the directory of another volume,
-/// and the same one only where a deleted volume of the same namespace and name left it.
-///
-/// Source: nfs-subdir #5 #169 #222; `JuiceFS` #540 #873.
-///
-/// # Errors
-/// [`Refusal::Overlap`] with the first volume in the way.
-pub fn placement(
-    directory: &RelativePath,
-    claim: &PersistentVolumeClaim,
-    neighbours: Vec<Neighbour>,
-) -> Result<Placement, Refusal> {
-    let mut kept = None;
-    for neighbour in neighbours {
-        let same_claim_name = |record: &Record| {
-            record.state == State::Kept
-                && Some(record.claim.namespace.as_str()) == claim.metadata.namespace.as_deref()
-                && Some(record.claim.name.as_str()) == claim.metadata.name.as_deref()
-        };
-        match neighbour.record {
-            Some(record) if neighbour.relation == Relation::Same && same_claim_name(&record) => {
-                kept = Some(Box::new(record));
-            }
-            _ => {
-                return Err(Refusal::Overlap {
-                    directory: directory.clone(),
-                    relation: match neighbour.relation {
-                        Relation::Same => "is",
-                        Relation::Inside => "lies in",
-                        Relation::Around => "lies around",
-                    },
-                    other: neighbour.directory,
-                    volume: neighbour.volume,
-                });
-            }
-        }
-    }
-    Ok(kept.map_or(Placement::Free, Placement::Kept))
-}
-
-/// The origin of a volume whose directory exists before it is made, under the policy `own`: what a
-/// kept record describes, or an unrecorded directory that the claim's author could not have chosen.
-///
-/// # Errors
-/// [`Refusal::Existing`].
-pub fn existing_directory(
-    directory: &RelativePath,
-    parameters: &ClassParameters,
-    kept: Option<&Record>,
-) -> Result<Origin, Refusal> {
-    let taken = |cause: &str| Refusal::Existing {
-        directory: directory.clone(),
-        cause: cause.to_owned(),
-    };
-    if let Some(record) = kept {
-        return Ok(record.origin);
-    }
-    // What lies in an archive belongs to it.
-    if directory
-        .components()
-        .iter()
-        .any(|component| component.as_str().starts_with(ARCHIVED_PREFIX))
-    {
-        return Err(taken("an archived directory is never used again"));
-    }
-    if parameters
-        .path_pattern
-        .as_ref()
-        .is_some_and(crate::path::pattern::Pattern::is_steered_by_claim_metadata)
-    {
-        return Err(taken(
-            "the directory exists and was not made here; a pattern with labels or annotations of the claim may not \
-             take it over",
-        ));
-    }
-    Ok(Origin::Reused)
 }
 
 #[cfg(test)]

@@ -43,6 +43,25 @@ pub enum Error {
         /// Which task, in words.
         task: &'static str,
     },
+    /// A command's answer is that something has to be mended first.
+    #[error("call this good: {0}")]
+    NotGood(String),
+    /// A command cannot do what it was asked to, as things stand.
+    #[error("{0}")]
+    Command(String),
+    /// A command's answer could not be written to standard output.
+    #[error("write the answer: {0}")]
+    Output(String),
+    /// The HTTP port that was asked for cannot be had.
+    #[error(
+        "serve health and metrics at {address}: {cause}; set --http-address to a free one, or to off"
+    )]
+    Http {
+        /// The address.
+        address: String,
+        /// What the system said.
+        cause: String,
+    },
     /// The tracing subscriber was installed twice or its filter does not parse.
     #[error("set up logging: {0}")]
     Logging(String),
@@ -59,6 +78,10 @@ impl Error {
             Self::Storage(_) => "storage",
             Self::LeaseLost { .. } => "lease-lost",
             Self::Ended { .. } => "task-ended",
+            Self::NotGood(_) => "not-good",
+            Self::Command(_) => "command",
+            Self::Output(_) => "output",
+            Self::Http { .. } => "http",
             Self::Logging(_) => "logging",
         }
     }
@@ -73,20 +96,28 @@ impl Error {
             Self::Storage(error) => error.path.clone(),
             Self::LeaseLost { lease, .. } => lease.clone(),
             Self::Ended { task } => (*task).to_owned(),
+            Self::NotGood(_) | Self::Command(_) => "command".to_owned(),
+            Self::Output(_) => "standard output".to_owned(),
+            Self::Http { address, .. } => address.clone(),
             Self::Logging(_) => "logging".to_owned(),
         }
     }
 
-    /// The exit code of `nfs-provisioner`: 2 for usage, 1 for everything else.
+    /// The exit code of `nfs-provisioner`: 2 for usage, 3 for a command whose answer is that
+    /// something has to be mended first, 1 for everything else.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
+            Self::NotGood(_) => 3,
             Self::Client { .. }
             | Self::Access(_)
             | Self::Api(_)
             | Self::Storage(_)
             | Self::LeaseLost { .. }
             | Self::Ended { .. }
+            | Self::Command(_)
+            | Self::Output(_)
+            | Self::Http { .. }
             | Self::Logging(_) => 1,
         }
     }
@@ -125,6 +156,19 @@ impl StepError {
             Self::Fenced(_) => "fenced",
             Self::Export(_) => "export",
             Self::TimedOut(_) => "attempt-timed-out",
+        }
+    }
+
+    /// What was being done, for the log field `step`: the storage call, the verb of the API call,
+    /// or the part of the decision.
+    pub const fn step(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "decide",
+            Self::Api(error) => error.verb,
+            Self::Storage(error) => error.operation,
+            Self::Fenced(_) => "check-lease",
+            Self::Export(_) => "confirm-export",
+            Self::TimedOut(_) => "attempt",
         }
     }
 }

@@ -5,6 +5,7 @@
 //! writes another API group. Writing goes through a bounded queue and never delays what is told.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Fence;
 use crate::cluster::{ApiCause, ClusterApi};
 use crate::config::Target;
+use crate::metrics::Metrics;
 
 /// How often the count of one event is written at most.
 pub const COUNT_INTERVAL: Duration = Duration::from_mins(5);
@@ -159,6 +162,7 @@ pub fn volume_reference(volume: &PersistentVolume) -> ObjectReference {
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<(ObjectReference, Words)>,
+    metrics: Arc<Metrics>,
 }
 
 impl Recorder {
@@ -180,7 +184,11 @@ impl Recorder {
             );
         }
         if let Err(error) = self.queue.try_send((object, words)) {
-            tracing::warn!("dropped an event: {error}");
+            let dropped = self.metrics.event_dropped();
+            // A burst that fills the queue drops thousands: a dozen lines say so.
+            if dropped.is_power_of_two() {
+                tracing::warn!(dropped, "dropped an event: {error}");
+            }
         }
     }
 }
@@ -199,30 +207,71 @@ pub struct Writer {
     queue: mpsc::Receiver<(ObjectReference, Words)>,
     cluster: Arc<dyn ClusterApi>,
     component: String,
+    fence: Fence,
     known: HashMap<Key, Known>,
 }
 
+/// What makes two events the same. A burst of claims makes thousands, so the words are kept as a
+/// hash, and of the event only what raising its count takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
-    uid: Option<String>,
-    name: Option<String>,
-    words: Words,
+    object: Option<String>,
+    words: u64,
+}
+
+impl Key {
+    fn of(object: &ObjectReference, words: &Words) -> Self {
+        let mut hasher = DefaultHasher::new();
+        words.hash(&mut hasher);
+        Self {
+            object: object.uid.clone().or_else(|| object.name.clone()),
+            words: hasher.finish(),
+        }
+    }
 }
 
 struct Known {
-    event: Event,
+    namespace: Option<String>,
+    name: Option<String>,
+    count: i32,
     written: Instant,
 }
 
-/// A recorder and its writer. `component` is `<provisioner>_<identity>`.
-pub fn channel(cluster: Arc<dyn ClusterApi>, component: String) -> (Recorder, Writer) {
+impl Known {
+    /// The event as far as raising its count goes.
+    fn raised(&self) -> Event {
+        Event {
+            metadata: ObjectMeta {
+                name: self.name.clone(),
+                namespace: self.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            count: Some(self.count),
+            last_timestamp: Some(Time(Timestamp::now())),
+            ..Event::default()
+        }
+    }
+}
+
+/// A recorder and its writer. `component` is `<provisioner>_<identity>`; nothing is written while
+/// the fence is closed.
+pub fn channel(
+    cluster: Arc<dyn ClusterApi>,
+    component: String,
+    fence: Fence,
+    metrics: Arc<Metrics>,
+) -> (Recorder, Writer) {
     let (sender, queue) = mpsc::channel(QUEUE);
     (
-        Recorder { queue: sender },
+        Recorder {
+            queue: sender,
+            metrics,
+        },
         Writer {
             queue,
             cluster,
             component,
+            fence,
             known: HashMap::new(),
         },
     )
@@ -239,27 +288,24 @@ impl Writer {
             };
             let Some((object, words)) = next else { return };
             if rights.create {
-                self.write(object, words, rights).await;
+                let fence = self.fence.clone();
+                // Whoever holds the lease now tells what happens.
+                fence.guard(self.write(object, words, rights)).await.ok();
             }
         }
     }
 
     async fn write(&mut self, object: ObjectReference, words: Words, rights: EventRights) {
-        let key = Key {
-            uid: object.uid.clone(),
-            name: object.name.clone(),
-            words: words.clone(),
-        };
+        let key = Key::of(&object, &words);
         let now = Instant::now();
         if let Some(known) = self.known.get_mut(&key) {
-            known.event.count = Some(known.event.count.unwrap_or(1).saturating_add(1));
+            known.count = known.count.saturating_add(1);
             if now.duration_since(known.written) < COUNT_INTERVAL {
                 return;
             }
-            known.event.last_timestamp = Some(Time(Timestamp::now()));
             known.written = now;
             if rights.patch {
-                match self.cluster.raise_event(&known.event).await {
+                match self.cluster.raise_event(&known.raised()).await {
                     Ok(()) => return,
                     // Events expire after an hour by default: then it is told anew below.
                     Err(error) if error.cause == ApiCause::NotFound => {}
@@ -277,7 +323,9 @@ impl Writer {
                 self.known.insert(
                     key,
                     Known {
-                        event,
+                        namespace: event.metadata.namespace,
+                        name: event.metadata.name,
+                        count: 1,
                         written: now,
                     },
                 );
@@ -360,6 +408,7 @@ mod tests {
         let target = Target {
             provisioner: ProvisionerName::new("a.b/nfs").unwrap(),
             server: "s".to_owned(),
+            aliases: Vec::new(),
             export: ExportPath::new("/").unwrap(),
         };
         let words = words(&notice, &target);

@@ -5,6 +5,7 @@
 //!   export-id/id                 a random id, made once for the export
 //!   <owner>/records/<volume>     one record per volume
 //!   <owner>/trash/<volume>       a tree on its way out
+//!   <owner>/taken-over           volumes that were there before have their records
 //! ```
 //!
 //! Source: nfs-subdir #225 #332 (directories made where nothing was mounted), #310 (two
@@ -12,9 +13,10 @@
 
 use futures::{StreamExt, TryStreamExt};
 
-use crate::backend::{Cause, Kind, is_temporary};
+use crate::backend::{Cause, Entry, Kind, is_temporary};
 use crate::constants::STATE_DIRECTORY;
 use crate::error::StepError;
+use crate::index::Index;
 use crate::path::{Component, RelativePath};
 use crate::records::Record;
 use crate::storage::{Storage, cause};
@@ -48,7 +50,7 @@ fn fixed(name: &str) -> Component {
     Component::new(name).expect("names in the state directory are valid components")
 }
 
-fn state() -> RelativePath {
+pub(crate) fn state() -> RelativePath {
     RelativePath::root().join(fixed(STATE_DIRECTORY))
 }
 
@@ -56,7 +58,7 @@ fn id_directory() -> RelativePath {
     state().join(fixed("export-id"))
 }
 
-fn in_owner(owner: &str, name: &str) -> RelativePath {
+pub(crate) fn in_owner(owner: &str, name: &str) -> RelativePath {
     state().join(fixed(owner)).join(fixed(name))
 }
 
@@ -68,6 +70,16 @@ pub(crate) fn record_path(owner: &str, volume: &str) -> RelativePath {
 /// Where a volume's tree goes before it is removed.
 pub(crate) fn trash_path(owner: &str, volume: &str) -> RelativePath {
     in_owner(owner, "trash").join(fixed(volume))
+}
+
+/// Where a deployment's trees go before they are removed.
+pub(crate) fn trash_directory(owner: &str) -> RelativePath {
+    in_owner(owner, "trash")
+}
+
+/// Says that the volumes which were there at a deployment's first start are taken over.
+pub(crate) fn taken_over_path(owner: &str) -> RelativePath {
+    in_owner(owner, "taken-over")
 }
 
 /// The export's id, if it has one.
@@ -178,7 +190,9 @@ async fn make_id(storage: &Storage) -> Result<String, StepError> {
 /// # Errors
 /// [`StepError::Export`] when it is not.
 pub(crate) async fn confirm(storage: &Storage, id: &str) -> Result<(), StepError> {
-    match read_id(storage).await? {
+    let found = read_id(storage).await?;
+    storage.set_confirmed(found.as_deref() == Some(id));
+    match found {
         Some(found) if found == id => Ok(()),
         Some(found) => Err(StepError::Export(format!(
             "its id is {found}, it was {id} at start"
@@ -187,6 +201,93 @@ pub(crate) async fn confirm(storage: &Storage, id: &str) -> Result<(), StepError
             "its id is gone, it was {id} at start; is it still mounted?"
         ))),
     }
+}
+
+/// [`confirm`], unless that was done a moment ago and no call has made it doubtful since: for steps
+/// that make something, which are many.
+///
+/// # Errors
+/// [`StepError::Export`] when it is another one.
+pub(crate) async fn confirm_recent(storage: &Storage, id: &str) -> Result<(), StepError> {
+    if storage.is_confirmed() {
+        return Ok(());
+    }
+    confirm(storage, id).await
+}
+
+/// What belongs to no volume, by volume name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// Trees in the trash without a record.
+    pub(crate) trash: Vec<String>,
+    /// Files among the records that no record of ours is known from.
+    pub(crate) unreadable: Vec<String>,
+    /// Records whose file is gone.
+    pub(crate) lost: Vec<String>,
+}
+
+/// Compares the state directory of a deployment with the records in memory. Work goes on
+/// meanwhile, so whatever looks wrong is looked at once more.
+///
+/// # Errors
+/// [`StepError::Storage`] when a directory cannot be listed.
+pub(crate) async fn survey(
+    storage: &Storage,
+    owner: &str,
+    index: &Index,
+) -> Result<Survey, StepError> {
+    let mut survey = Survey::default();
+    let mut missing = std::collections::HashSet::new();
+    index.for_each_own(|record| {
+        missing.insert(record.volume.clone());
+    });
+    for entry in list_or_nothing(storage, &in_owner(owner, "records")).await? {
+        if !missing.remove(&entry.name)
+            && entry.stat.kind == Kind::File
+            && !is_temporary(&entry.name)
+            && !index.is_recorded(&entry.name)
+            && is_there(storage, &in_owner(owner, "records"), &entry.name).await?
+        {
+            survey.unreadable.push(entry.name);
+        }
+    }
+    for volume in missing {
+        if storage.stat(&record_path(owner, &volume)).await?.is_none() && index.is_recorded(&volume)
+        {
+            survey.lost.push(volume);
+        }
+    }
+    for entry in list_or_nothing(storage, &in_owner(owner, "trash")).await? {
+        if !index.is_recorded(&entry.name)
+            && is_there(storage, &in_owner(owner, "trash"), &entry.name).await?
+        {
+            survey.trash.push(entry.name);
+        }
+    }
+    Ok(survey)
+}
+
+async fn list_or_nothing(
+    storage: &Storage,
+    directory: &RelativePath,
+) -> Result<Vec<Entry>, StepError> {
+    match storage.list(directory).await {
+        Ok(entries) => Ok(entries),
+        Err(error) if error.cause == Cause::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn is_there(
+    storage: &Storage,
+    directory: &RelativePath,
+    name: &str,
+) -> Result<bool, StepError> {
+    // A name that is no component was made by somebody else; it is there.
+    let Ok(component) = Component::new(name) else {
+        return Ok(true);
+    };
+    Ok(storage.stat(&directory.join(component)).await?.is_some())
 }
 
 /// Reads every record on the export. One that cannot be read is logged and left alone, and so is
@@ -231,11 +332,7 @@ pub async fn load_foreign(
 
 async fn read_records(storage: &Storage, owner: &str) -> Result<Vec<Record>, StepError> {
     let directory = in_owner(owner, "records");
-    let entries = match storage.list(&directory).await {
-        Ok(entries) => entries,
-        Err(error) if error.cause == Cause::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error.into()),
-    };
+    let entries = list_or_nothing(storage, &directory).await?;
     let names = entries
         .into_iter()
         .filter(|entry| entry.stat.kind == Kind::File && !is_temporary(&entry.name));

@@ -1,7 +1,7 @@
 //! All records and all directories of volumes in memory, by component, so that overlap is judged
 //! without asking the export.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::decide::{Neighbour, Placement, Refusal, Relation};
@@ -41,6 +41,9 @@ struct Inner {
     by_directory: BTreeMap<RelativePath, BTreeSet<Holder>>,
     by_claim: HashMap<String, BTreeSet<String>>,
     by_file: HashMap<u64, BTreeSet<Holder>>,
+    /// Volumes whose record is gone and whose object is too, which the watch has yet to show: they
+    /// have no directory any more.
+    ended: HashSet<String>,
 }
 
 impl Index {
@@ -91,6 +94,16 @@ impl Index {
         self.lock().own.values().cloned().collect()
     }
 
+    /// Whether a volume has a record of this deployment.
+    pub fn is_recorded(&self, volume: &str) -> bool {
+        self.lock().own.contains_key(volume)
+    }
+
+    /// Shows every record of this deployment without a copy. `look` must not use the index.
+    pub fn for_each_own(&self, look: impl FnMut(&Record)) {
+        self.lock().own.values().for_each(look);
+    }
+
     /// The deployment that has a record for a claim, if it is another one.
     pub fn foreign_owner_of(&self, uid: &str) -> Option<String> {
         let inner = self.lock();
@@ -106,11 +119,15 @@ impl Index {
         self.lock().set_own(record);
     }
 
-    /// Forgets a record or a reservation.
+    /// Forgets a record or a reservation. A volume object that is still shown counts no more: a
+    /// record goes after its object.
     pub fn remove(&self, volume: &str) {
         let mut inner = self.lock();
         inner.drop_holder(&Holder::Own(volume.to_owned()));
         if let Some(record) = inner.own.remove(volume) {
+            if inner.held.contains_key(&Holder::Volume(volume.to_owned())) {
+                inner.ended.insert(volume.to_owned());
+            }
             let uid = record.claim.uid;
             if let Some(volumes) = inner.by_claim.get_mut(&uid) {
                 volumes.remove(volume);
@@ -188,6 +205,67 @@ impl Index {
             .map(|record| (record.volume.clone(), record.directory.clone()))
     }
 
+    /// A volume other than this one whose directory lies below `directory`: whatever happened to
+    /// that would happen to the volume's data too.
+    pub fn within(&self, except: &str, directory: &RelativePath) -> Option<(String, RelativePath)> {
+        let inner = self.lock();
+        inner
+            .by_directory
+            .range(directory.clone()..)
+            .take_while(|(path, _)| directory.contains(path))
+            .filter(|(path, _)| *path != directory)
+            .find_map(|(path, holders)| {
+                let other = holders
+                    .iter()
+                    .find(|holder| holder.volume() != except && !inner.has_ended(holder))?;
+                Some((other.volume().to_owned(), path.clone()))
+            })
+    }
+
+    /// The volumes of this deployment in whose directories that of `volume` lies.
+    pub fn around(&self, volume: &str) -> Vec<String> {
+        let inner = self.lock();
+        let holders = [
+            Holder::Own(volume.to_owned()),
+            Holder::Volume(volume.to_owned()),
+        ];
+        let directory = holders.iter().find_map(|holder| inner.held.get(holder));
+        let mut parent = directory.and_then(RelativePath::parent);
+        let mut found = Vec::new();
+        while let Some(path) = parent.filter(|path| !path.is_root()) {
+            let holders = inner.by_directory.get(&path).into_iter().flatten();
+            found.extend(holders.filter_map(|holder| match holder {
+                Holder::Own(outer) if outer != volume => Some(outer.clone()),
+                _ => None,
+            }));
+            parent = path.parent();
+        }
+        found
+    }
+
+    /// What else has `directory` or lies in it: records, volume objects, reservations. A volume
+    /// object with a record of ours is listed once, with it.
+    pub fn others(&self, volume: &str, directory: &RelativePath) -> Vec<Neighbour> {
+        let mut found = self.lock().neighbours(volume, directory);
+        found.retain(|neighbour| neighbour.relation != Relation::Inside);
+        found
+    }
+
+    /// Whether a record of this deployment says that `parent` was made here.
+    pub fn is_made_here(&self, parent: &RelativePath) -> bool {
+        let inner = self.lock();
+        inner
+            .by_directory
+            .range(parent.clone()..)
+            .take_while(|(path, _)| parent.contains(path))
+            .flat_map(|(_, holders)| holders)
+            .filter_map(|holder| match holder {
+                Holder::Own(volume) => inner.own.get(volume),
+                Holder::Foreign(..) | Holder::Volume(_) => None,
+            })
+            .any(|record| record.parents.contains(parent))
+    }
+
     /// Every directory that lies around a volume's: the parents of all of them.
     pub fn parents(&self) -> BTreeSet<RelativePath> {
         let inner = self.lock();
@@ -208,9 +286,11 @@ impl Index {
     pub fn set_volume(&self, volume: &str, directory: Option<&RelativePath>) {
         let mut inner = self.lock();
         let holder = Holder::Volume(volume.to_owned());
-        match directory {
-            Some(directory) => inner.hold(holder, directory, None),
-            None => inner.drop_holder(&holder),
+        if let Some(directory) = directory {
+            inner.hold(holder, directory, None);
+        } else {
+            inner.drop_holder(&holder);
+            inner.ended.remove(volume);
         }
     }
 
@@ -221,6 +301,7 @@ impl Index {
 
 impl Inner {
     fn set_own(&mut self, record: Record) {
+        self.ended.remove(&record.volume);
         self.hold(
             Holder::Own(record.volume.clone()),
             &record.directory,
@@ -231,6 +312,10 @@ impl Inner {
             .or_default()
             .insert(record.volume.clone());
         self.own.insert(record.volume.clone(), record);
+    }
+
+    fn has_ended(&self, holder: &Holder) -> bool {
+        matches!(holder, Holder::Volume(volume) if self.ended.contains(volume))
     }
 
     fn record_of(&self, holder: &Holder) -> Option<&Record> {
@@ -291,7 +376,7 @@ impl Inner {
             for holder in holders.iter().filter(|holder| holder.volume() != volume) {
                 // A volume object with a record is there twice; the record says more.
                 let recorded = holders.contains(&Holder::Own(holder.volume().to_owned()));
-                if matches!(holder, Holder::Volume(_)) && recorded {
+                if matches!(holder, Holder::Volume(_)) && (recorded || self.has_ended(holder)) {
                     continue;
                 }
                 let record = match holder {
@@ -331,122 +416,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::records::{State, example};
-
-    fn path(text: &str) -> RelativePath {
-        RelativePath::parse(text).unwrap()
-    }
-
-    fn relations(index: &Index, volume: &str, directory: &str) -> Vec<(Relation, String)> {
-        let mut seen = Vec::new();
-        let refused = Refusal::Block;
-        let result = index.reserve(volume, &path(directory), |neighbours| {
-            seen.extend(
-                neighbours
-                    .into_iter()
-                    .map(|neighbour| (neighbour.relation, neighbour.volume)),
-            );
-            Err(refused.clone())
-        });
-        assert_eq!(result, Err(refused), "nothing is reserved");
-        seen
-    }
-
-    #[rstest]
-    #[case("a/b", &[(Relation::Same, "pvc-1")])]
-    #[case("a", &[(Relation::Around, "pvc-1")])]
-    #[case("a/b/c", &[(Relation::Inside, "pvc-1")])]
-    #[case("a/b-1", &[])]
-    #[case("a/bc", &[])]
-    #[case("a/a", &[])]
-    #[case("b", &[])]
-    fn neighbours_are_found_by_component(
-        #[case] directory: &str,
-        #[case] expected: &[(Relation, &str)],
-    ) {
-        let index = Index::default();
-        index.set(example());
-        index.set_volume("pvc-1", Some(&path("a/b")));
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(relation, volume)| (*relation, (*volume).to_owned()))
-            .collect();
-        assert_eq!(relations(&index, "pvc-2", directory), expected);
-        assert_eq!(
-            relations(&index, "pvc-1", directory),
-            [],
-            "a volume is no neighbour of itself"
-        );
-    }
-
-    #[test]
-    fn of_two_reservations_the_second_sees_the_first_until_it_is_dropped() {
-        let index = Index::default();
-        index
-            .reserve("one", &path("x"), |_| Ok(Placement::Free))
-            .unwrap();
-        assert_eq!(
-            relations(&index, "two", "x/y"),
-            [(Relation::Inside, "one".to_owned())]
-        );
-        index.remove("one");
-        assert_eq!(relations(&index, "two", "x/y"), []);
-    }
-
-    #[test]
-    fn volumes_and_records_of_others_count_and_go() {
-        let index = Index::default();
-        index.set_volume("static", Some(&path("s")));
-        index.load_foreign(vec![("other".to_owned(), example())]);
-        assert_eq!(
-            relations(&index, "new", "s"),
-            [(Relation::Same, "static".to_owned())]
-        );
-        assert_eq!(
-            relations(&index, "new", "a"),
-            [(Relation::Around, "pvc-1".to_owned())]
-        );
-        assert_eq!(index.foreign_owner_of("1").as_deref(), Some("other"));
-        index.set_volume("static", None);
-        index.load_foreign(Vec::new());
-        assert_eq!(relations(&index, "new", "s"), []);
-        assert_eq!(relations(&index, "new", "a"), []);
-        assert_eq!(index.foreign_owner_of("1"), None);
-    }
-
-    #[test]
-    fn a_directory_is_known_again_by_its_identity() {
-        let index = Index::default();
-        let record = example();
-        let identity = record.identity.unwrap();
-        index.set(record);
-        assert_eq!(
-            index.identified("new", &identity),
-            Some(("pvc-1".to_owned(), path("a/b")))
-        );
-        assert_eq!(index.identified("pvc-1", &identity), None);
-        index.set(Record {
-            identity: None,
-            state: State::Intent,
-            ..example()
-        });
-        assert_eq!(index.identified("new", &identity), None);
-        index.set(example());
-        index.remove("pvc-1");
-        assert_eq!(index.identified("new", &identity), None);
-        assert!(index.of_claim("1").is_empty());
-    }
-
-    #[test]
-    fn parents_of_all_directories_are_listed_once() {
-        let index = Index::default();
-        index.set(example());
-        index.set_volume("v", Some(&path("a/c/d")));
-        let parents: Vec<String> = index.parents().iter().map(ToString::to_string).collect();
-        assert_eq!(parents, ["a", "a/c"]);
-    }
-}
+mod tests;

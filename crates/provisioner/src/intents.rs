@@ -1,6 +1,7 @@
 //! What is about to happen on the export, recorded first, so that any step can be interrupted and
-//! the work goes on from its record: making a directory ([`make`]), undoing that ([`undo`]) and ending one
-//! ([`dispose`]).
+//! the work goes on from its record: making a directory ([`make`], where it may be by [`survey`]),
+//! undoing that ([`undo`]) and ending one ([`dispose`], its [`parents`]). Several volumes may have
+//! one directory ([`sharing`]).
 //!
 //! | found | what is done |
 //! |---|---|
@@ -23,11 +24,16 @@ use crate::records::{Record, State};
 use crate::rules::Rules;
 use crate::storage::Storage;
 
+mod adopt;
 mod dispose;
 mod make;
+mod parents;
+mod sharing;
+mod survey;
 mod turns;
 mod undo;
 
+pub(crate) use adopt::Adopted;
 pub use dispose::Disposed;
 pub use make::{MakeRequest, Planned};
 pub(crate) use turns::Turn;
@@ -41,7 +47,6 @@ pub struct Share {
     scope: Scope,
     removals: Arc<Semaphore>,
     turns: Turns,
-    attributes: crate::config::DirectoryAttributes,
 }
 
 /// A slot among the volumes worked on, given back while a tree is removed.
@@ -56,7 +61,6 @@ impl Share {
         scope: Scope,
         config: &Config,
     ) -> Self {
-        let attributes = rules.attributes(config.attributes);
         let removals = Arc::new(Semaphore::new(config.workers.removal));
         Self {
             storage,
@@ -65,7 +69,6 @@ impl Share {
             scope,
             removals,
             turns: Turns::default(),
-            attributes,
         }
     }
 

@@ -16,15 +16,20 @@ use kube::api::ObjectMeta;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Fence};
-use crate::cluster::{ApiCause, ApiError, ClusterApi};
+use crate::cluster::{ApiCause, ApiError};
 use crate::config::LeaseTimes;
 use crate::constants::OWNER;
 use crate::error::Error;
 
+pub mod endpoints;
+pub mod objects;
+
+use objects::LockObjects;
+
 /// The lock of one deployment.
 pub struct Lock {
-    /// The API.
-    pub cluster: Arc<dyn ClusterApi>,
+    /// What the lock is kept on.
+    pub cluster: Arc<dyn LockObjects>,
     /// Where the lease lives.
     pub namespace: String,
     /// Its name.
@@ -64,7 +69,8 @@ fn whole_seconds(duration: Duration) -> Option<i32> {
     i32::try_from(duration.as_secs().saturating_add(started)).ok()
 }
 
-fn holder(lease: &Lease) -> Option<&str> {
+/// Who holds the lock, if anybody does.
+pub(crate) fn holder(lease: &Lease) -> Option<&str> {
     lease
         .spec
         .as_ref()?

@@ -8,7 +8,15 @@ pub(crate) fn is_more(left: &str, right: &str) -> bool {
     }
 }
 
-/// The value in thousandths.
+/// Whether a request fits into so many bytes; one that cannot be read is beyond all of them.
+pub(crate) fn fits(request: &str, bytes: u64) -> bool {
+    parse(request).is_some_and(|request| request <= i128::from(bytes) * PARTS)
+}
+
+/// Into how many parts [`parse`] divides 1: thousandths of a unit with nine decimals.
+const PARTS: i128 = 1_000_000_000_000;
+
+/// The value in parts of 1 / [`PARTS`].
 fn parse(text: &str) -> Option<i128> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-')))
@@ -52,6 +60,18 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("1Gi", 1 << 30, true)]
+    #[case("1Gi", (1 << 30) - 1, false)]
+    #[case("1k", 1000, true)]
+    #[case("1001m", 1, false)]
+    #[case("0", 0, true)]
+    #[case("16Ei", u64::MAX, false)]
+    #[case("garbage", u64::MAX, false)]
+    fn a_request_fits_or_not(#[case] request: &str, #[case] bytes: u64, #[case] expected: bool) {
+        assert_eq!(fits(request, bytes), expected);
+    }
 
     #[rstest]
     #[case("2Gi", "1Gi", true)]

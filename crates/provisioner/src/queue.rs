@@ -79,6 +79,18 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         self.changed.notify_one();
     }
 
+    /// Makes every key that waits for a time ready now: what they waited out is over.
+    pub fn hasten(&self) {
+        {
+            let mut state = self.lock();
+            state.due.clear();
+            for key in std::mem::take(&mut state.delayed).into_values() {
+                state.push(key);
+            }
+        }
+        self.changed.notify_one();
+    }
+
     /// The next key; waits for one. [`WorkQueue::done`] must follow. Safe to cancel.
     pub async fn next(&self) -> K {
         loop {
@@ -204,6 +216,24 @@ mod tests {
         assert_eq!(queue.next().await, "slow");
         assert_eq!(start.elapsed().as_secs(), 10);
         queue.done(&"slow");
+        assert!(queue.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_recovery_ends_every_delay_and_adds_nothing() {
+        let queue = WorkQueue::default();
+        let start = Instant::now();
+        queue.add_after("a", Duration::from_mins(5));
+        queue.add_after("b", Duration::from_secs(1));
+        queue.add("c");
+        queue.hasten();
+        for key in ["c", "b", "a"] {
+            assert_eq!(queue.next().await, key);
+            queue.done(&key);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(nothing_comes(&queue).await);
+        queue.hasten();
         assert!(queue.is_empty());
     }
 

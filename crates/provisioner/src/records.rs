@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Identity;
-use crate::class::OnDelete;
-use crate::path::RelativePath;
+use crate::class::{OnDelete, SharedDirectory};
+use crate::path::{Component, RelativePath, naming};
 
 /// The format this program writes; a higher one was written by a newer program and is left alone.
 pub const FORMAT: u32 = 1;
@@ -96,6 +96,35 @@ impl DirectoryIdentity {
     }
 }
 
+/// On what terms a volume has its directory, beyond what happens to it in the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Which other claims may have it at the same time.
+    #[serde(default)]
+    pub sharing: SharedDirectory,
+    /// The volume is on its way out or gone, and others had the directory then: it counts no more,
+    /// but what it wanted to happen in the end ([`Record::on_delete`]) still binds the last one.
+    #[serde(default)]
+    pub left: bool,
+    /// The most that any volume that shared the directory wanted done to protect it, noted by the
+    /// last one before it acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<OnDelete>,
+    /// Whether [`Record::parents`] go when nothing is left in them.
+    #[serde(default)]
+    pub remove_parents: bool,
+}
+
+impl Terms {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -107,7 +136,8 @@ pub struct Record {
     pub claim: ClaimId,
     /// Its directory below the export's root.
     pub directory: RelativePath,
-    /// Parents that did not exist before, outermost first.
+    /// Parents made by this provisioner, for this volume or, where they go when empty, for one
+    /// before it; outermost first.
     pub parents: Vec<RelativePath>,
     /// What the directory is known by; `None` in the state `intent`: it did not exist.
     pub identity: Option<DirectoryIdentity>,
@@ -126,6 +156,13 @@ pub struct Record {
     /// The kept record whose directory this volume uses again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// The class that has still to say what happens to the directory: it was gone when the volume
+    /// was taken over. Until it is back, or an administrator says it, nothing happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits_class: Option<String>,
+    /// On what terms it has the directory.
+    #[serde(default, skip_serializing_if = "Terms::are_usual")]
+    pub terms: Terms,
     /// How often the lock had changed hands when the record was written.
     pub transitions: i32,
 }
@@ -163,7 +200,8 @@ impl Record {
     /// Reads a file's content.
     ///
     /// # Errors
-    /// [`RecordError`] when it does not parse, is newer, or is about another volume than `name`.
+    /// [`RecordError`] when it does not parse, is newer, is about another volume than `name`, or
+    /// names a place on the export that no volume can have: whoever wrote that was not us.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, RecordError> {
         #[derive(Deserialize)]
         struct Format {
@@ -186,10 +224,48 @@ impl Record {
         if record.volume != name {
             return Err(malformed(format!("it is about volume {}", record.volume)));
         }
-        if record.directory.is_root() {
-            return Err(malformed("its directory is the export's root".to_owned()));
-        }
+        record.check_places().map_err(malformed)?;
         Ok(record)
+    }
+
+    /// What is wrong with the places on the export that it names.
+    fn check_places(&self) -> Result<(), String> {
+        if self.directory.is_root() {
+            return Err("its directory is the export's root".to_owned());
+        }
+        for path in [Some(&self.directory), self.archive.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(name) = naming::reserved(path) {
+                return Err(format!("its path {path} holds the reserved name {name}"));
+            }
+        }
+        if let Some(archive) = &self.archive
+            && (archive.parent() != self.directory.parent() || *archive == self.directory)
+        {
+            return Err(format!(
+                "its archive {archive} does not lie beside its directory {}",
+                self.directory
+            ));
+        }
+        let is_above = |path: &&RelativePath| path.contains(&self.directory);
+        if let Some(parent) = self
+            .parents
+            .iter()
+            .find(|parent| parent.is_root() || **parent == self.directory || !is_above(parent))
+        {
+            return Err(format!(
+                "its parent {parent} does not lie above its directory {}",
+                self.directory
+            ));
+        }
+        match &self.replaces {
+            Some(name) if Component::new(name.as_str()).is_err() => Err(format!(
+                "it replaces {name:?}, which no record can be named"
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -216,6 +292,8 @@ pub(crate) fn example() -> Record {
         archive: None,
         reclaim_policy: Some("Delete".to_owned()),
         replaces: None,
+        awaits_class: None,
+        terms: Terms::default(),
         transitions: 3,
     }
 }
@@ -230,6 +308,12 @@ mod tests {
             archive: Some(RelativePath::parse("a/archived-b").unwrap()),
             replaces: Some("pvc-0".to_owned()),
             state: State::Archiving,
+            terms: Terms {
+                sharing: SharedDirectory::Namespace,
+                left: true,
+                floor: Some(OnDelete::Retain),
+                remove_parents: true,
+            },
             ..example()
         };
         for record in [
@@ -265,6 +349,58 @@ mod tests {
             );
         }
         assert!(Record::from_bytes("pvc-1", &text.as_bytes()[..40]).is_err());
+    }
+
+    #[test]
+    fn a_record_without_terms_has_the_usual_ones() {
+        let text = String::from_utf8(example().to_bytes()).unwrap();
+        assert!(!text.contains("terms"), "{text}");
+        let read = Record::from_bytes("pvc-1", text.as_bytes()).unwrap();
+        assert_eq!(read.terms, Terms::default());
+    }
+
+    #[test]
+    fn a_record_that_names_a_place_no_volume_can_have_is_not_used() {
+        let path = |text: &str| RelativePath::parse(text).unwrap();
+        let bad = [
+            Record {
+                directory: path(".claimcheck/owner"),
+                parents: Vec::new(),
+                ..example()
+            },
+            Record {
+                archive: Some(path(".claimcheck")),
+                ..example()
+            },
+            Record {
+                archive: Some(path("elsewhere/archived-b")),
+                ..example()
+            },
+            Record {
+                archive: Some(path("a/b")),
+                ..example()
+            },
+            Record {
+                parents: vec![RelativePath::root()],
+                ..example()
+            },
+            Record {
+                parents: vec![path("a/b")],
+                ..example()
+            },
+            Record {
+                parents: vec![path("elsewhere")],
+                ..example()
+            },
+            Record {
+                replaces: Some("../../x".to_owned()),
+                ..example()
+            },
+        ];
+        for record in bad {
+            let read = Record::from_bytes("pvc-1", &record.to_bytes());
+            assert!(read.is_err(), "{record:?}");
+        }
     }
 
     #[test]

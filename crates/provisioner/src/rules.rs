@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::backoff;
-use crate::class::{ClassParameters, OnDelete};
+use crate::class::{ClassParameters, OnDelete, SharedDirectory};
 use crate::config::{DirectoryAttributes, Target, UnknownParameters};
 use crate::decide::reclaim::{self, Disposal, REMOVAL_ORDER, RemovalStep};
 use crate::decide::volume::{self, Scope, VolumeRequest};
@@ -84,9 +84,10 @@ pub trait Rules: Send + Sync + 'static {
         &self,
         directory: &RelativePath,
         claim: &PersistentVolumeClaim,
+        shared: SharedDirectory,
         neighbours: Vec<Neighbour>,
     ) -> Result<Placement, Refusal> {
-        decide::placement(directory, claim, neighbours)
+        decide::placement(directory, claim, shared, neighbours)
     }
 
     /// Whether a directory that exists already may be used, and what it counts as.
@@ -103,8 +104,16 @@ pub trait Rules: Send + Sync + 'static {
     }
 
     /// Mode and owner of a new directory.
-    fn attributes(&self, configured: DirectoryAttributes) -> DirectoryAttributes {
-        configured
+    ///
+    /// # Errors
+    /// The annotation of the claim that means nothing.
+    fn attributes(
+        &self,
+        configured: DirectoryAttributes,
+        parameters: &ClassParameters,
+        claim: &PersistentVolumeClaim,
+    ) -> Result<DirectoryAttributes, Refusal> {
+        decide::attributes::attributes(configured, &parameters.directories, claim)
     }
 
     /// What happens to the directory in the end, as recorded with the volume.

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt;
+use tokio::time::Instant;
 
 use crate::backoff::{self, Backoff};
-use crate::caches::Change;
+use crate::caches::{Change, Classes};
 use crate::claims::{Next, Parts};
 use crate::class::OnDelete;
 use crate::cluster::ClusterApi;
@@ -23,6 +24,7 @@ use crate::queue::WorkQueue;
 use crate::records::{Record, State};
 use crate::rules::Rules;
 
+mod adopting;
 mod ending;
 
 use ending::Ending;
@@ -34,6 +36,8 @@ const DISAGREEMENT: Duration = Duration::from_secs(2);
 /// See the module.
 pub struct Volumes {
     parts: Parts,
+    /// Only the class of a volume that was taken over without it is ever looked at.
+    classes: Arc<Classes>,
     seen: Mutex<HashMap<String, Seen>>,
     backoff: Mutex<Backoff<String>>,
     pub(crate) queue: WorkQueue<String>,
@@ -113,9 +117,10 @@ fn claim_uid(volume: &PersistentVolume) -> Option<String> {
 }
 
 impl Volumes {
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts, classes: Arc<Classes>) -> Self {
         Self {
             parts,
+            classes,
             seen: Mutex::default(),
             backoff: Mutex::default(),
             queue: WorkQueue::default(),
@@ -192,18 +197,21 @@ impl Volumes {
         if self.rules().is_reclaimable(volume)
             || (is_going(volume) && has_finalizer(volume))
             || self.differs(&name, policy, on_delete_of(volume))
+            || self.wants_adoption(volume)
         {
             self.queue.add(name);
         }
     }
 
     fn gone(&self, name: &str) -> Option<String> {
+        let waiting = self.index().around(name);
         let seen = lock(&self.seen).remove(name);
         self.index().set_volume(name, None);
         lock(&self.backoff).reset(&name.to_owned());
         if self.index().record(name).is_some() {
             self.queue.add(name.to_owned());
         }
+        self.look_at(waiting);
         seen?.claim_uid
     }
 
@@ -249,6 +257,14 @@ impl Volumes {
         {
             self.queue.add(name);
         }
+    }
+
+    /// How many volumes say they are ours and have no record here.
+    pub(crate) fn unrecorded(&self) -> usize {
+        let seen = lock(&self.seen);
+        let ours = seen.iter().filter(|(_, seen)| seen.ours.is_some());
+        ours.filter(|(name, _)| !self.index().is_recorded(name))
+            .count()
     }
 
     /// The deployment ids on volumes that say they are ours, most frequent first.
@@ -303,8 +319,10 @@ impl Volumes {
             Err(error) => {
                 let failures = lock(&self.backoff).failed(name.to_owned());
                 let delay = self.rules().retry(failures);
+                self.parts.metrics.retried("volumes", error.category());
                 tracing::info!(
                     pv = name,
+                    step = error.step(),
                     attempt = failures,
                     cause = error.category(),
                     ?delay,
@@ -334,6 +352,7 @@ impl Volumes {
         {
             return Ok(Next::OnChange);
         }
+        self.adopt_if_asked(share, &volume).await?;
         let record = self.noted(share, &volume).await?;
         if !self.rules().is_reclaimable(&volume) {
             let disposal = self
@@ -357,6 +376,7 @@ impl Volumes {
         if !self.rules().is_claim_gone(&volume, claim.as_ref()) {
             return Ok(Next::In(DISAGREEMENT));
         }
+        let started = Instant::now();
         match self
             .rules()
             .disposal(share.scope(), &volume, record.as_ref())
@@ -379,24 +399,56 @@ impl Volumes {
             }
             Disposal::Keep(cause) => {
                 let result = self.end(share, &volume, Ending::Keep(cause), slot).await;
-                self.told(&volume, result)
+                self.told(&volume, started, result)
+            }
+            Disposal::Apply(how) if let Some(cause) = self.holds_another(name, how) => {
+                self.tell(&volume, &Notice::DeleteFailed { cause });
+                Ok(Next::In(backoff::LONGEST))
             }
             Disposal::Apply(how) => {
                 let result = self.end(share, &volume, Ending::Apply(how), slot).await;
-                self.told(&volume, result)
+                self.told(&volume, started, result)
             }
         }
+    }
+
+    /// Volumes that may have waited for the end of another one.
+    fn look_at(&self, waiting: Vec<String>) {
+        for name in waiting {
+            lock(&self.backoff).reset(&name);
+            self.queue.add(name);
+        }
+    }
+
+    /// Why a directory cannot be removed or renamed: that of another volume lies in it. No
+    /// provisioner makes such a pair, but one may have been taken over.
+    fn holds_another(&self, name: &str, how: OnDelete) -> Option<String> {
+        let record = self.index().record(name)?;
+        if how == OnDelete::Retain {
+            return None;
+        }
+        let (other, inside) = self.index().within(name, &record.directory)?;
+        Some(format!(
+            "the directory {inside} of volume {other} lies in the directory {} of this one, which has to stay until the \
+             other volume is gone",
+            record.directory
+        ))
     }
 
     fn told(
         &self,
         volume: &PersistentVolume,
+        started: Instant,
         result: Result<(), StepError>,
     ) -> Result<Next, StepError> {
         match result {
-            Ok(()) => Ok(Next::OnChange),
+            Ok(()) => {
+                self.parts.metrics.deleted(volume, started.elapsed());
+                Ok(Next::OnChange)
+            }
             Err(error) => {
                 if !matches!(error, StepError::Fenced(_)) {
+                    self.parts.metrics.delete_failed(volume);
                     self.tell(
                         volume,
                         &Notice::DeleteFailed {
@@ -420,6 +472,7 @@ impl Volumes {
         let Some(record) = self.index().record(&name) else {
             return Ok(None);
         };
+        self.settle_awaited(share, volume, &record).await?;
         let same_claim = claim_uid(volume).as_ref() == Some(&record.claim.uid);
         if same_claim && record.state != State::Kept {
             share

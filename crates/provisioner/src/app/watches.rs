@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::caches::{Change, Classes, Relist};
 use crate::claims::{Claims, Parts};
 use crate::cluster::Changes;
+use crate::metrics::Metrics;
 use crate::volumes::Volumes;
 
 /// The three watches and what they feed.
@@ -25,18 +26,19 @@ pub(super) struct Watches {
 impl Watches {
     pub(super) fn start(parts: &Parts) -> Self {
         let classes = Arc::new(Classes::default());
-        let volumes = Arc::new(Volumes::new(parts.clone()));
+        let volumes = Arc::new(Volumes::new(parts.clone(), classes.clone()));
         let claims = Arc::new(Claims::new(parts.clone(), classes.clone(), volumes.clone()));
         let stop = CancellationToken::new();
         let ended = CancellationToken::new();
 
         let on_class = {
-            let claims = claims.clone();
+            let (claims, volumes) = (claims.clone(), volumes.clone());
             move |change| match change {
                 Change::There(class) => {
                     let name = ResourceExt::name_any(&class);
                     if classes.set(class) {
                         claims.class_changed(&name);
+                        volumes.class_changed(&name);
                     }
                 }
                 Change::Gone(class) => classes.remove(&ResourceExt::name_any(&class)),
@@ -59,27 +61,39 @@ impl Watches {
             let claims = claims.clone();
             move |change| claims.observe(change)
         };
+        // An API that was away failed whatever was tried meanwhile: it is tried again at once.
+        let recovered = {
+            let (claims, volumes) = (claims.clone(), volumes.clone());
+            move || {
+                claims.queue.hasten();
+                volumes.queue.hasten();
+            }
+        };
+        let ends = (&stop, &ended, &parts.metrics);
         let synced = [
             follow(
                 "storageclasses",
                 parts.cluster.watch_classes(),
                 ResourceExt::name_any,
                 on_class,
-                (&stop, &ended),
+                recovered.clone(),
+                ends,
             ),
             follow(
                 "persistentvolumes",
                 parts.cluster.watch_volumes(),
                 ResourceExt::name_any,
                 on_volume,
-                (&stop, &ended),
+                recovered.clone(),
+                ends,
             ),
             follow(
                 "persistentvolumeclaims",
                 parts.cluster.watch_claims(),
                 |claim| claim.uid().unwrap_or_default(),
                 on_claim,
-                (&stop, &ended),
+                recovered,
+                ends,
             ),
         ];
         Self {
@@ -93,30 +107,43 @@ impl Watches {
 
     /// Waits until each kind has been listed once; for ever if a watch ends before.
     pub(super) async fn synced(&mut self) {
-        for synced in &mut self.synced {
-            if synced.wait_for(|synced| *synced).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        all_true(&mut self.synced).await;
+    }
+
+    /// The same for a task of its own.
+    pub(super) fn all_synced(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut synced = self.synced.clone();
+        async move { all_true(&mut synced).await }
+    }
+}
+
+async fn all_true(receivers: &mut [watch::Receiver<bool>]) {
+    for receiver in receivers {
+        if receiver.wait_for(|synced| *synced).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 }
 
 /// Feeds a watch's changes to `take` until `stop`; the receiver turns true with the first complete
 /// list. The stream itself lists again and backs off after errors; should it end all the same, or
-/// this task panic, `ended` is cancelled.
+/// this task panic, `ended` is cancelled. `recovered` is called with the first change after an
+/// error.
 fn follow<K: Send + 'static>(
     resource: &'static str,
     mut changes: Changes<K>,
     key: impl Fn(&K) -> String + Send + Sync + 'static,
     take: impl Fn(Change<K>) + Send + 'static,
-    (stop, ended): (&CancellationToken, &CancellationToken),
+    recovered: impl Fn() + Send + 'static,
+    (stop, ended, metrics): (&CancellationToken, &CancellationToken, &Arc<Metrics>),
 ) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
-    let stop = stop.clone();
+    let (stop, metrics) = (stop.clone(), metrics.clone());
     let ended = ended.clone().drop_guard();
     tokio::spawn(async move {
         let _ended = ended;
         let mut relist = Relist::default();
+        let mut interrupted = false;
         loop {
             let next = tokio::select! {
                 () = stop.cancelled() => return,
@@ -124,6 +151,9 @@ fn follow<K: Send + 'static>(
             };
             match next {
                 Some(Ok(event)) => {
+                    if std::mem::take(&mut interrupted) {
+                        recovered();
+                    }
                     if let Some(change) = relist.change(event, &key) {
                         let listed = matches!(change, Change::Listed(_));
                         take(change);
@@ -132,10 +162,14 @@ fn follow<K: Send + 'static>(
                         }
                     }
                 }
-                Some(Err(error)) => tracing::warn!(
-                    resource,
-                    "the watch is interrupted and starts again: {error}"
-                ),
+                Some(Err(error)) => {
+                    interrupted = true;
+                    metrics.watch_interrupted(resource);
+                    tracing::warn!(
+                        resource,
+                        "the watch is interrupted and starts again: {error}"
+                    );
+                }
                 None => return,
             }
         }

@@ -21,6 +21,7 @@ use crate::backend::failure::Failure;
 use crate::backend::{
     Attributes, Backend, Entry, Identity, Space, Stat, StorageError, StorageResult,
 };
+use crate::clock::Fence;
 use crate::path::RelativePath;
 
 use calls::Calls;
@@ -100,6 +101,9 @@ impl MountBackend {
         let export = Arc::clone(&self.export);
         self.calls
             .run(effect, limit, move || {
+                if matches!(effect, Effect::Changes) {
+                    export.may_change()?;
+                }
                 let first = export.open().and_then(|root| work(&root));
                 match first {
                     Err(failure) if failure.repeat => export.open().and_then(|root| work(&root)),
@@ -115,6 +119,14 @@ impl MountBackend {
 impl Backend for MountBackend {
     fn name(&self) -> &'static str {
         "mount"
+    }
+
+    fn fenced_by(&self, fence: &Fence) {
+        self.export.set_fence(fence.clone());
+    }
+
+    fn stuck_calls(&self) -> usize {
+        Self::stuck_calls(self)
     }
 
     async fn stat(&self, path: &RelativePath, limit: Duration) -> StorageResult<Option<Stat>> {

@@ -11,7 +11,7 @@ use crate::cluster::ApiCause;
 use crate::config::Target;
 use crate::constants::PROVISIONED_BY;
 use crate::decide::volume::VolumeRequest;
-use crate::decide::{Refusal, class_name};
+use crate::decide::{Refusal, attributes, class_name};
 use crate::error::StepError;
 use crate::events::Notice;
 use crate::intents::{MakeRequest, Share};
@@ -26,14 +26,26 @@ impl Claims {
         class: &StorageClass,
     ) -> Result<Next, StepError> {
         let uid = uid_of(claim);
-        let parameters = self
+        let mut parameters = self
             .rules
             .class_parameters(class, self.config.unknown_parameters)?;
+        parameters.directories = parameters.directories.or(self.config.directories);
         if !parameters.ignored.is_empty() {
             tracing::warn!(
                 class = class.name_any(),
                 parameters = parameters.ignored.join(", "),
                 "unknown class parameters are ignored"
+            );
+        }
+        let attributes = self
+            .rules
+            .attributes(self.config.attributes, &parameters, claim)?;
+        let without_effect = attributes::without_effect(&parameters.directories, claim);
+        if !without_effect.is_empty() {
+            tracing::info!(
+                uid,
+                annotations = without_effect.join(", "),
+                "the class does not let claims set this: it has no effect"
             );
         }
         let volume = self.rules.volume_name(claim);
@@ -52,6 +64,7 @@ impl Claims {
                 volume: &volume,
                 parameters: &parameters,
                 on_delete,
+                attributes,
             })
             .await?;
         let name = format!(
@@ -71,7 +84,8 @@ impl Claims {
         self.fence.check()?;
         // Before the call: the attempt may end during it.
         let earlier = lock(&self.unanswered).insert(uid.clone(), Instant::now() + CREATION_SETTLES);
-        match self.cluster.create_volume(&wanted).await {
+        let creation = self.cluster.create_volume(&wanted);
+        match self.fence.guard(creation).await? {
             Ok(_) => {}
             Err(error) if error.cause == ApiCause::AlreadyExists => {
                 let found = self.cluster.get_volume(&volume).await?.ok_or(error)?;
@@ -90,6 +104,7 @@ impl Claims {
                 return Err(error.into());
             }
         }
+        self.metrics.provisioned(claim, started.elapsed());
         tracing::info!(
             claim = %format!("{}/{}", record.claim.namespace, record.claim.name), uid, pv = volume, class = class.name_any(),
             dir = %record.directory, origin = record.origin.as_str(), elapsed = ?started.elapsed(), "provisioned"
@@ -251,6 +266,7 @@ impl Claims {
             StepError::Refused(refusal) => failed(claim, refusal.to_string()),
             other => failed(claim, other.to_string()),
         };
+        self.metrics.provision_failed(claim);
         self.tell(claim, &notice);
     }
 }

@@ -1,6 +1,10 @@
+use std::ffi::OsString;
+
 use rstest::rstest;
 
 use super::*;
+use crate::backend::direct::Version;
+use crate::config::{BackendChoice, Config, DirectoryAttributes, LeaseTimes};
 
 const REQUIRED: [&str; 5] = [
     "--provisioner-name=a.b/c",
@@ -123,4 +127,49 @@ fn owners_are_chowned_only_when_asked() {
 #[test]
 fn an_empty_election_setting_means_the_default_as_in_nfs_subdir() {
     assert!(parse(&["--leader-election="]).unwrap().leader_election);
+}
+
+#[rstest]
+#[case(&[], &[])]
+#[case(&["--server-alias=10.0.0.1"], &["10.0.0.1"])]
+#[case(&["--server-alias=10.0.0.1, nfs.old", "--server-alias=third"], &["10.0.0.1", "nfs.old", "third"])]
+#[case(&["--server-alias="], &[])]
+fn a_server_has_any_number_of_older_names(#[case] flags: &[&str], #[case] aliases: &[&str]) {
+    let target = parse(flags).unwrap().target;
+    assert_eq!(target.aliases, aliases);
+    assert!(target.is_server("server"));
+    assert!(aliases.iter().all(|alias| target.is_server(alias)));
+    assert!(!target.is_server("other") && !target.is_server(""));
+}
+
+/// Every command takes what `run` takes: a manifest's settings hold for all of them.
+#[rstest]
+#[case(&["check", "--output=json"])]
+#[case(&["adopt", "--all", "--dry-run"])]
+#[case(&["adopt", "pvc-1", "pvc-2"])]
+#[case(&["orphans"])]
+#[case(&["orphans", "--remove"])]
+#[case(&["finalizers", "--remove"])]
+fn a_command_has_its_own_flags_and_those_of_run(#[case] command: &[&str]) {
+    let all = std::iter::once(&"nfs-provisioner")
+        .chain(command)
+        .chain(&REQUIRED)
+        .map(OsString::from);
+    let cli = Cli::try_parse_from(normalise(all)).unwrap();
+    let config = cli.arguments.run_args().config().unwrap();
+    assert_eq!(config.target, parse(&[]).unwrap().target);
+    assert!(!cli.arguments.serves());
+}
+
+#[rstest]
+#[case(&["adopt"])]
+#[case(&["adopt", "--all", "pvc-1"])]
+#[case(&["orphans", "--dry-run"])]
+#[case(&["check", "--remove"])]
+#[case(&["serve"])]
+fn a_command_that_says_too_little_or_too_much_is_refused(#[case] command: &[&str]) {
+    let all = std::iter::once(&"nfs-provisioner")
+        .chain(command)
+        .map(OsString::from);
+    assert!(Cli::try_parse_from(normalise(all)).is_err());
 }

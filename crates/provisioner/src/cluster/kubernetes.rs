@@ -12,7 +12,7 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Endpoints, Event, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -73,7 +73,7 @@ impl Kubernetes {
     }
 }
 
-fn translate(verb: &'static str, object: String, error: &kube::Error) -> ApiError {
+pub(super) fn translate(verb: &'static str, object: String, error: &kube::Error) -> ApiError {
     let (cause, message) = match error {
         kube::Error::Api(status) => {
             let cause = match (status.code, status.reason.as_str()) {
@@ -132,6 +132,14 @@ fn of_lease(lease: &Lease) -> String {
     )
 }
 
+fn of_endpoints(endpoints: &Endpoints) -> String {
+    format!(
+        "endpoints {}/{}",
+        endpoints.namespace().unwrap_or_default(),
+        endpoints.name_any()
+    )
+}
+
 #[async_trait]
 impl ClusterApi for Kubernetes {
     async fn get_claim(
@@ -178,7 +186,12 @@ impl ClusterApi for Kubernetes {
                 .left()
                 .map_or(Deletion::Gone, |volume| Deletion::Going(Box::new(volume)))),
             Err(error) if error.cause == ApiCause::NotFound => Ok(Deletion::Gone),
-            Err(error) if error.cause == ApiCause::Conflict => Ok(Deletion::Other),
+            // The UID is another one, or the server could not this time: looking tells.
+            Err(error) if error.cause == ApiCause::Conflict => match self.get_volume(name).await? {
+                Some(found) if found.metadata.uid.as_deref() == Some(uid) => Err(error),
+                Some(_) => Ok(Deletion::Other),
+                None => Ok(Deletion::Gone),
+            },
             Err(error) => Err(error),
         }
     }
@@ -265,6 +278,57 @@ impl ClusterApi for Kubernetes {
             api.replace(&lease.name_any(), &parameters, lease),
         )
         .await
+    }
+
+    async fn get_endpoints(&self, namespace: &str, name: &str) -> ApiResult<Option<Endpoints>> {
+        let api: Api<Endpoints> = Api::namespaced(self.client.clone(), namespace);
+        self.call(
+            "get",
+            || format!("endpoints {namespace}/{name}"),
+            api.get_opt(name),
+        )
+        .await
+    }
+
+    async fn create_endpoints(&self, endpoints: &Endpoints) -> ApiResult<Endpoints> {
+        let namespace = endpoints.namespace().unwrap_or_default();
+        let api: Api<Endpoints> = Api::namespaced(self.client.clone(), &namespace);
+        let parameters = PostParams::default();
+        self.call(
+            "create",
+            || of_endpoints(endpoints),
+            api.create(&parameters, endpoints),
+        )
+        .await
+    }
+
+    async fn update_endpoints(&self, endpoints: &Endpoints) -> ApiResult<Endpoints> {
+        let namespace = endpoints.namespace().unwrap_or_default();
+        let api: Api<Endpoints> = Api::namespaced(self.client.clone(), &namespace);
+        let parameters = PostParams::default();
+        self.call(
+            "update",
+            || of_endpoints(endpoints),
+            api.replace(&endpoints.name_any(), &parameters, endpoints),
+        )
+        .await
+    }
+
+    async fn annotate_volume(&self, name: &str, annotations: &[(&str, &str)]) -> ApiResult<()> {
+        let api: Api<PersistentVolume> = Api::all(self.client.clone());
+        let annotations: serde_json::Map<String, serde_json::Value> = annotations
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect();
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+        let parameters = PatchParams::default();
+        self.call(
+            "patch",
+            || of_volume(name),
+            api.patch(name, &parameters, &patch),
+        )
+        .await
+        .map(drop)
     }
 
     async fn is_granted(&self, right: &Right, lock_namespace: &str) -> ApiResult<bool> {

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
 
 use super::volume::Scope;
+use crate::adopt;
 use crate::class::OnDelete;
 use crate::config::Target;
 use crate::constants::{DELETE, EXPORT_ID, ON_DELETE, OWNER, PROVISIONED_BY, RELEASED};
@@ -42,7 +43,9 @@ pub enum Disposal {
 /// The directory of a volume on our export, whoever made the volume.
 pub fn volume_directory(target: &Target, volume: &PersistentVolume) -> Option<RelativePath> {
     let nfs = volume.spec.as_ref()?.nfs.as_ref()?;
-    (nfs.server == target.server).then(|| target.export.below(&nfs.path))?
+    target
+        .is_server(&nfs.server)
+        .then(|| target.export.below(&nfs.path))?
 }
 
 /// Whether a volume says it is ours: made by a provisioner of our name, on our server, below our
@@ -123,9 +126,10 @@ pub fn disposal(scope: &Scope, volume: &PersistentVolume, record: Option<&Record
             record.directory
         ));
     }
-    let on_delete = match annotations.get(ON_DELETE) {
-        None => record.on_delete,
-        Some(text) => match text.parse() {
+    let on_delete = match (annotations.get(ON_DELETE), &record.awaits_class) {
+        (None, Some(class)) => return Disposal::Blocked(adopt::awaiting(class)),
+        (None, None) => record.on_delete,
+        (Some(text), _) => match text.parse() {
             Ok(on_delete) => on_delete,
             Err(()) => {
                 return Disposal::Blocked(format!(
@@ -141,6 +145,9 @@ pub fn disposal(scope: &Scope, volume: &PersistentVolume, record: Option<&Record
 /// reclaim policy seen decides.
 pub fn disposal_without_volume(record: &Record) -> Disposal {
     match record.reclaim_policy.as_deref() {
+        Some(DELETE) if record.awaits_class.is_some() => Disposal::Keep(
+            "its volume is gone, and its class was gone before it was taken over".to_owned(),
+        ),
         Some(DELETE) => by_origin(record, record.on_delete),
         Some(policy) => Disposal::Keep(format!(
             "its volume is gone, and its reclaim policy was {policy}"

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use super::reclaim::{self, Disposal};
 use super::volume::{self, Scope, VolumeRequest};
 use super::*;
-use crate::class::OnDelete;
+use crate::class::{OnDelete, SharedDirectory};
 use crate::config::{ExportPath, ProvisionerName};
-use crate::records::{ClaimId, DirectoryIdentity, FORMAT};
+use crate::records::{ClaimId, DirectoryIdentity, FORMAT, Origin, Record, State, Terms};
 
 fn target() -> Target {
     Target {
         provisioner: ProvisionerName::new("westos.org/nfs").unwrap(),
         server: "server".to_owned(),
+        aliases: Vec::new(),
         export: ExportPath::new("/export").unwrap(),
     }
 }
@@ -236,6 +237,8 @@ fn record(patch: impl FnOnce(&mut Record)) -> Record {
         archive: None,
         reclaim_policy: Some("Delete".to_owned()),
         replaces: None,
+        awaits_class: None,
+        terms: Terms::default(),
         transitions: 0,
     };
     patch(&mut record);
@@ -254,7 +257,14 @@ fn neighbour(relation: Relation, record: Option<Record>) -> Neighbour {
 #[test]
 fn only_a_directory_kept_for_the_same_name_may_be_had_again() {
     let path = RelativePath::parse("ns/claim").unwrap();
-    let place = |neighbours| placement(&path, &claim(json!({})), neighbours);
+    let place = |neighbours| {
+        placement(
+            &path,
+            &claim(json!({})),
+            SharedDirectory::Forbid,
+            neighbours,
+        )
+    };
     let kept = record(|record| record.state = State::Kept);
     assert_eq!(place(Vec::new()), Ok(Placement::Free));
     assert_eq!(

@@ -8,6 +8,7 @@ use crate::path::RelativePath;
 use crate::records::{Record, State};
 use crate::storage::cause;
 
+use super::sharing::Standing;
 use super::{Share, Slot};
 
 /// How many names an archive may try: `archived-x`, `archived-x-<volume>`, then numbers.
@@ -20,6 +21,18 @@ pub enum Disposed {
     Done,
     /// It stays where it is, as asked (`None`) or because of this.
     Kept(Option<String>),
+    /// It stays because another volume of this deployment has it too, as said here; the record goes.
+    Shared(String),
+}
+
+impl Disposed {
+    /// Why a directory stays although nobody asked for that.
+    pub fn kept_because(&self) -> Option<&str> {
+        match self {
+            Self::Done | Self::Kept(None) => None,
+            Self::Kept(Some(cause)) | Self::Shared(cause) => Some(cause),
+        }
+    }
 }
 
 impl Share {
@@ -34,13 +47,52 @@ impl Share {
         how: OnDelete,
         slot: &mut Slot,
     ) -> Result<Disposed, StepError> {
-        let Some(record) = self.index.record(volume) else {
+        let Some(mut record) = self.index.record(volume) else {
             return Ok(Disposed::Done);
         };
-        match how {
+        if matches!(record.state, State::Deleting | State::Archiving) {
+            // Begun, so it was the last one, and nobody can have joined since.
+            let how = record.terms.floor.map_or(how, |floor| how.max(floor));
+            return match how {
+                OnDelete::Retain => Ok(Disposed::Kept(None)),
+                OnDelete::Delete => {
+                    self.confirm().await?;
+                    self.remove(record, slot).await
+                }
+                OnDelete::Archive => {
+                    self.confirm().await?;
+                    self.archive(record).await
+                }
+            };
+        }
+        let turn = self.directory_turn(&record.directory).await;
+        if record.terms.left {
+            return Ok(Disposed::Shared("others share it".to_owned()));
+        }
+        let last = match self.standing(&record, how) {
+            Standing::Last(last) => last,
+            Standing::Named(cause) => return Ok(Disposed::Kept(Some(cause))),
+            Standing::Shared(other) => {
+                self.leave(record, how).await?;
+                return Ok(Disposed::Shared(format!("volume {other} still shares it")));
+            }
+        };
+        if last > how && record.terms.floor != Some(last) {
+            // Those who wanted it may be forgotten before this volume is.
+            record.terms.floor = Some(last);
+            self.write(&record).await?;
+        }
+        match last {
+            OnDelete::Retain if last > how => Ok(Disposed::Kept(Some(
+                "a volume that shared it is recorded with the policy retain".to_owned(),
+            ))),
             OnDelete::Retain => Ok(Disposed::Kept(None)),
             OnDelete::Delete => {
                 self.confirm().await?;
+                record.state = State::Deleting;
+                self.write_if_room(&record).await?;
+                // From here on nobody can join.
+                drop(turn);
                 self.remove(record, slot).await
             }
             OnDelete::Archive => {
@@ -55,33 +107,52 @@ impl Share {
     /// # Errors
     /// [`StepError`] when the record cannot be written.
     pub async fn finish(&self, volume: &str, disposed: &Disposed) -> Result<(), StepError> {
-        match (disposed, self.index.record(volume)) {
-            (_, None) => Ok(()),
-            (Disposed::Done, Some(_)) => self.forget(volume).await,
-            (Disposed::Kept(_), Some(record)) => {
-                self.write(&Record {
-                    state: State::Kept,
-                    ..record
-                })
-                .await
-            }
+        let Some(record) = self.index.record(volume) else {
+            return Ok(());
+        };
+        let _turn = self.directory_turn(&record.directory).await;
+        if record.terms.left || matches!(disposed, Disposed::Shared(_)) {
+            let how = record.on_delete;
+            return self.end_left(record, how).await;
+        }
+        let kept = matches!(disposed, Disposed::Kept(_));
+        if kept && self.sharer(&record).is_some() {
+            // The others have the directory still; that it stays binds them too.
+            return self.end_left(record, OnDelete::Retain).await;
+        }
+        self.forget_testaments(&record).await?;
+        if kept {
+            let state = State::Kept;
+            self.write(&Record { state, ..record }).await
+        } else {
+            self.forget(volume).await
         }
     }
 
-    async fn remove(&self, mut record: Record, slot: &mut Slot) -> Result<Disposed, StepError> {
+    /// Removes a directory and, where that is asked for, the parents it leaves empty.
+    async fn remove(&self, record: Record, slot: &mut Slot) -> Result<Disposed, StepError> {
+        let disposed = self.remove_leaf(&record, slot).await?;
+        if disposed == Disposed::Done {
+            self.remove_parents(&record).await?;
+        }
+        Ok(disposed)
+    }
+
+    async fn remove_leaf(&self, record: &Record, slot: &mut Slot) -> Result<Disposed, StepError> {
         if record.state != State::Deleting {
-            record.state = State::Deleting;
-            self.write(&record).await?;
+            let state = State::Deleting;
+            let record = record.clone();
+            self.write_if_room(&Record { state, ..record }).await?;
         }
         let trash = export::trash_path(&self.scope.owner, &record.volume);
-        match self.found(&record.directory, &record).await? {
+        match self.found(&record.directory, record).await? {
             Place::Absent => {
                 self.confirm().await?;
                 tracing::debug!(volume = record.volume, dir = %record.directory, "the directory is gone already");
             }
             Place::Other => {
                 // A tree of ours may be on its way out all the same.
-                self.empty_trash(&trash, &record, slot).await?;
+                self.empty_trash(&trash, record, slot).await?;
                 return Ok(other());
             }
             // The usual volume of a deleted claim is empty or small; an empty one goes at once.
@@ -90,17 +161,20 @@ impl Share {
                 Err(error)
                     if matches!(cause(&error), Some(Cause::NotEmpty | Cause::AlreadyExists)) =>
                 {
-                    match self.move_to_trash(&record, &trash, slot).await {
+                    match self.move_to_trash(record, &trash, slot).await {
                         Ok(()) => {}
-                        // Quota trees: nothing can be renamed out of them.
-                        Err(error) if cause(&error) == Some(Cause::CrossDevice) => {
+                        // Quota trees: nothing can be renamed out of them. A full export: there is
+                        // no room for a place in the trash.
+                        Err(error)
+                            if cause(&error) == Some(Cause::CrossDevice) || is_full(&error) =>
+                        {
                             self.remove_tree(&record.directory, slot).await?;
                         }
                         Err(error) => return Err(error),
                     }
-                    if self.found(&trash, &record).await? == Place::Other {
+                    if self.found(&trash, record).await? == Place::Other {
                         // Swapped between the look and the rename.
-                        self.put_back(&trash, &record).await?;
+                        self.put_back(&trash, record).await?;
                         return Ok(other());
                     }
                 }
@@ -108,7 +182,21 @@ impl Share {
                 Err(error) => return Err(error),
             },
         }
-        self.empty_trash(&trash, &record, slot).await
+        self.empty_trash(&trash, record, slot).await
+    }
+
+    /// Writes that a directory is being removed. A full export has no room for that, and removing is
+    /// what makes room: then it is known to this process alone. After a crash the directory is
+    /// found again by its identity, under its own name, and the removal begins anew.
+    async fn write_if_room(&self, record: &Record) -> Result<(), StepError> {
+        match self.write(record).await {
+            Err(error) if is_full(&error) => {
+                tracing::warn!(pv = record.volume, dir = %record.directory, "no room to record the removal: it goes on without");
+                self.index.set(record.clone());
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     async fn move_to_trash(
@@ -278,6 +366,10 @@ enum Place {
     Absent,
     Recorded,
     Other,
+}
+
+fn is_full(error: &StepError) -> bool {
+    matches!(cause(error), Some(Cause::NoSpace | Cause::QuotaExceeded))
 }
 
 /// Whether a failed step may have been done all the same.

@@ -1,16 +1,18 @@
 //! Making the directory of a claim.
 
 use crate::backend::{Attributes, Cause, Kind, Stat};
-use crate::class::{ClassParameters, OnDelete};
+use crate::class::{ClassParameters, OnDelete, SharedDirectory};
+use crate::config::DirectoryAttributes;
 use crate::decide::{Placement, Refusal};
 use crate::error::StepError;
 use crate::export;
 use crate::index::Index;
 use crate::path::RelativePath;
-use crate::records::{ClaimId, DirectoryIdentity, FORMAT, Origin, Record, State};
+use crate::quantity;
+use crate::records::{ClaimId, DirectoryIdentity, FORMAT, Origin, Record, State, Terms};
 use crate::storage::cause;
 
-use super::Share;
+use super::{Share, Turn};
 
 /// Permission bits of parents made on the way.
 const PARENT_MODE: u32 = 0o755;
@@ -26,20 +28,17 @@ pub struct MakeRequest<'a> {
     pub parameters: &'a ClassParameters,
     /// What happens to the directory in the end.
     pub on_delete: OnDelete,
+    /// Mode and owner, should the directory have to be made.
+    pub attributes: DirectoryAttributes,
 }
 
 /// A directory that is recorded and may be made.
-pub struct Planned {
+pub struct Planned<'a> {
     record: Record,
     going_on: bool,
-}
-
-/// What stands at a path before anything is made there.
-struct Survey {
-    absent_parents: Vec<RelativePath>,
-    leaf: Option<Stat>,
-    /// A parent is there, and no directory of ours below it says whose it is.
-    strange: bool,
+    attributes: DirectoryAttributes,
+    /// Held where others may join, so that they find the directory made.
+    _turn: Option<Turn<'a>>,
 }
 
 /// A reservation that goes unless a record takes its place.
@@ -56,22 +55,58 @@ impl Drop for Reserved<'_> {
     }
 }
 
+/// What a directory that is there means for the volume that is to have it.
+struct Taken {
+    origin: Origin,
+    identity: DirectoryIdentity,
+}
+
 impl Share {
     /// Decides where the directory of a claim goes and records it before anything is made, or finds
     /// what was begun earlier. [`Share::make`] follows.
     ///
     /// # Errors
     /// [`StepError::Refused`] when the directory may not be had; else what failed.
-    pub async fn plan(&self, request: MakeRequest<'_>) -> Result<Planned, StepError> {
-        Ok(match self.index.record(request.volume) {
-            None => Planned {
-                record: self.decide(request).await?,
-                going_on: false,
-            },
-            Some(record) => Planned {
+    pub async fn plan(&self, request: MakeRequest<'_>) -> Result<Planned<'_>, StepError> {
+        export::confirm_recent(&self.storage, &self.scope.export_id).await?;
+        let attributes = request.attributes;
+        if let Some(record) = self.index.record(request.volume) {
+            let turn = self
+                .turn_where_shared(record.terms.sharing, &record.directory)
+                .await;
+            return Ok(Planned {
                 record,
                 going_on: true,
-            },
+                attributes,
+                _turn: turn,
+            });
+        }
+        let uid = request.claim.metadata.uid.as_deref().unwrap_or_default();
+        if let Some(owner) = self.index.foreign_owner_of(uid) {
+            return Err(Refusal::OtherOwner { owner }.into());
+        }
+        let directory = self.rules.directory(
+            &self.scope.target,
+            request.parameters,
+            request.claim,
+            request.volume,
+        )?;
+        if request.parameters.directories.check_free_space() {
+            self.check_free_space(request).await?;
+        }
+        let shared = request.parameters.directories.shared();
+        let turn = self.turn_where_shared(shared, &directory).await;
+        let placement = self.place(request, &directory)?;
+        let _reserved = Reserved {
+            index: &self.index,
+            volume: request.volume,
+        };
+        let record = self.decide_at(request, &directory, placement).await?;
+        Ok(Planned {
+            record,
+            going_on: false,
+            attributes,
+            _turn: turn,
         })
     }
 
@@ -79,33 +114,78 @@ impl Share {
     ///
     /// # Errors
     /// [`StepError`]; planning and making again goes on from the record.
-    pub async fn make(&self, planned: Planned) -> Result<Record, StepError> {
+    pub async fn make(&self, planned: Planned<'_>) -> Result<Record, StepError> {
+        let attributes = planned.attributes;
         if planned.going_on {
-            self.go_on(planned.record).await
+            self.go_on(planned.record, attributes).await
         } else {
-            self.carry_out(planned.record, false).await
+            self.carry_out(planned.record, attributes, false).await
         }
     }
 
-    async fn go_on(&self, mut record: Record) -> Result<Record, StepError> {
+    async fn turn_where_shared(
+        &self,
+        sharing: SharedDirectory,
+        directory: &RelativePath,
+    ) -> Option<Turn<'_>> {
+        match sharing {
+            SharedDirectory::Forbid => None,
+            SharedDirectory::Namespace | SharedDirectory::Cluster => {
+                Some(self.directory_turn(directory).await)
+            }
+        }
+    }
+
+    /// Sizes are not enforced, but a request that cannot be met even now need not be taken on.
+    async fn check_free_space(&self, request: MakeRequest<'_>) -> Result<(), StepError> {
+        let spec = request.claim.spec.as_ref();
+        let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+        let Some(requested) = requests.and_then(|requests| requests.get("storage")) else {
+            return Ok(());
+        };
+        let free = self.storage.space().await?.bytes_free;
+        if quantity::fits(&requested.0, free) {
+            return Ok(());
+        }
+        tracing::info!(
+            volume = request.volume,
+            requested = requested.0,
+            free,
+            "more is requested than is free"
+        );
+        let requested = requested.0.clone();
+        Err(Refusal::NoSpace { requested }.into())
+    }
+
+    async fn go_on(
+        &self,
+        mut record: Record,
+        attributes: DirectoryAttributes,
+    ) -> Result<Record, StepError> {
         match record.state {
-            State::Intent if record.identity.is_none() => self.carry_out(record, true).await,
+            State::Intent if record.identity.is_none() => {
+                self.carry_out(record, attributes, true).await
+            }
             State::Intent | State::Ready | State::Saved => {
                 let found = self.storage.stat(&record.directory).await?;
                 let Some(found) = found else {
+                    if let Some(sharer) = self.sharer(&record) {
+                        return Err(gone(&record.directory, &sharer).into());
+                    }
                     // Somebody removed it while no volume named it: make it again, there.
                     record.state = State::Intent;
                     record.identity = None;
                     self.write(&record).await?;
-                    return self.carry_out(record, true).await;
+                    return self.carry_out(record, attributes, true).await;
                 };
                 if self
                     .rules
                     .is_same_directory(record.identity.as_ref(), &self.identity(&found))
                 {
                     if record.state == State::Intent {
-                        return self.carry_out(record, true).await;
+                        return self.carry_out(record, attributes, true).await;
                     }
+                    self.forget_replaced(&record).await?;
                     return Ok(record);
                 }
                 Err(existing(
@@ -120,30 +200,6 @@ impl Share {
         }
     }
 
-    async fn decide(&self, request: MakeRequest<'_>) -> Result<Record, StepError> {
-        let claim = request.claim;
-        let uid = claim.metadata.uid.as_deref().unwrap_or_default();
-        if let Some(owner) = self.index.foreign_owner_of(uid) {
-            return Err(Refusal::OtherOwner { owner }.into());
-        }
-        let directory = self.rules.directory(
-            &self.scope.target,
-            request.parameters,
-            claim,
-            request.volume,
-        )?;
-        let placement = self
-            .index
-            .reserve(request.volume, &directory, |neighbours| {
-                self.rules.placement(&directory, claim, neighbours)
-            })?;
-        let _reserved = Reserved {
-            index: &self.index,
-            volume: request.volume,
-        };
-        self.decide_at(request, &directory, placement).await
-    }
-
     async fn decide_at(
         &self,
         request: MakeRequest<'_>,
@@ -155,180 +211,130 @@ impl Share {
             self.look_again(request, directory).await?;
             survey = self.survey(request.volume, directory).await?;
         }
-        let kept = match placement {
-            Placement::Free => None,
-            Placement::Kept(record) => Some(record),
-        };
-        let mut origin = Origin::Created;
-        let mut identity = None;
-        if let Some(leaf) = &survey.leaf {
-            let found = self.identity(leaf);
-            let known = kept
-                .as_deref()
-                .filter(|kept| self.rules.is_same_directory(kept.identity.as_ref(), &found));
-            origin = self
-                .rules
-                .existing_directory(directory, request.parameters, known)?;
-            if known.is_none() {
-                self.check_unrecorded(
-                    request,
-                    directory,
-                    &found,
-                    kept.as_deref().map(|kept| kept.volume.as_str()),
-                )
-                .await?;
+        let (kept, taken) = match &placement {
+            Placement::Free => (
+                None,
+                self.take(request, directory, survey.leaf.as_ref(), None)
+                    .await?,
+            ),
+            Placement::Kept(record) => {
+                let taken = self
+                    .take(request, directory, survey.leaf.as_ref(), Some(record))
+                    .await?;
+                (Some(record.volume.clone()), taken)
             }
-            identity = Some(found);
+            Placement::Shared(others) => {
+                let taken = self.join(directory, others, survey.leaf.as_ref())?;
+                (None, Some(taken))
+            }
+        };
+        let rules = &request.parameters.directories;
+        let mut parents = survey.absent_parents;
+        if rules.remove_empty_parents() {
+            parents = self.with_parents_made_here(directory, parents);
         }
-        let claim = request.claim;
+        let metadata = &request.claim.metadata;
         let record = Record {
             format: FORMAT,
             volume: request.volume.to_owned(),
             claim: ClaimId {
-                namespace: claim.metadata.namespace.clone().unwrap_or_default(),
-                name: claim.metadata.name.clone().unwrap_or_default(),
-                uid: claim.metadata.uid.clone().unwrap_or_default(),
+                namespace: metadata.namespace.clone().unwrap_or_default(),
+                name: metadata.name.clone().unwrap_or_default(),
+                uid: metadata.uid.clone().unwrap_or_default(),
             },
             directory: directory.clone(),
-            parents: survey.absent_parents,
-            identity,
-            origin,
+            parents,
+            identity: taken.as_ref().map(|taken| taken.identity),
+            origin: taken.map_or(Origin::Created, |taken| taken.origin),
             on_delete: request.on_delete,
             state: State::Intent,
             archive: None,
             reclaim_policy: None,
-            replaces: kept.map(|kept| kept.volume),
+            replaces: kept,
+            awaits_class: None,
+            terms: Terms {
+                sharing: rules.shared(),
+                remove_parents: rules.remove_empty_parents(),
+                ..Terms::default()
+            },
             transitions: self.scope.transitions,
         };
         self.write(&record).await?;
         Ok(record)
     }
 
-    /// What stands on the way to a directory. Nothing is made inside the directory of another
-    /// volume, by identity: links and folded case do not help.
-    async fn survey(&self, volume: &str, directory: &RelativePath) -> Result<Survey, StepError> {
-        let mut absent_parents = Vec::new();
-        let mut strange = false;
-        let mut path = RelativePath::root();
-        for component in directory
-            .components()
-            .iter()
-            .take(directory.components().len().saturating_sub(1))
-        {
-            path = path.join(component.clone());
-            if !absent_parents.is_empty() {
-                absent_parents.push(path.clone());
-                continue;
-            }
-            match self.storage.stat(&path).await? {
-                None => absent_parents.push(path.clone()),
-                Some(stat) if stat.kind == Kind::Directory => {
-                    if let Some((other, at)) = self.elsewhere(volume, &self.identity(&stat)).await?
-                    {
-                        return Err(overlap(directory, "lies in", at, other).into());
-                    }
-                    strange |= !self.index.is_known(volume, &path);
-                }
-                Some(_) => {
-                    return Err(existing(directory, &format!("{path} is not a directory")).into());
-                }
-            }
-        }
-        let leaf = if absent_parents.is_empty() {
-            self.storage.stat(directory).await?
-        } else {
-            None
+    /// Takes a directory that nobody has over, if there is one and it may be used.
+    async fn take(
+        &self,
+        request: MakeRequest<'_>,
+        directory: &RelativePath,
+        leaf: Option<&Stat>,
+        kept: Option<&Record>,
+    ) -> Result<Option<Taken>, StepError> {
+        let Some(leaf) = leaf else {
+            return Ok(None);
         };
-        if leaf.is_some_and(|leaf| leaf.kind != Kind::Directory) {
-            return Err(existing(directory, "what is there is not a directory").into());
+        let identity = self.identity(leaf);
+        let known = kept.filter(|kept| {
+            self.rules
+                .is_same_directory(kept.identity.as_ref(), &identity)
+        });
+        let origin = self
+            .rules
+            .existing_directory(directory, request.parameters, known)?;
+        if known.is_none() {
+            let replaced = kept.map(|kept| kept.volume.as_str());
+            self.check_unrecorded(request, directory, &identity, replaced)
+                .await?;
         }
-        Ok(Survey {
-            absent_parents,
-            leaf,
-            strange,
+        Ok(Some(Taken { origin, identity }))
+    }
+
+    /// Joins the volumes that have the directory already: nothing is made or set, and it counts as
+    /// what it counts for them.
+    fn join(
+        &self,
+        directory: &RelativePath,
+        others: &[Record],
+        leaf: Option<&Stat>,
+    ) -> Result<Taken, Refusal> {
+        let Some(first) = others.iter().find(|other| other.identity.is_some()) else {
+            let volume = others.first().map_or("", |other| other.volume.as_str());
+            let cause = format!("it is being made for volume {volume}");
+            return Err(existing(directory, &cause));
+        };
+        let Some(leaf) = leaf else {
+            return Err(gone(directory, &first.volume));
+        };
+        let identity = self.identity(leaf);
+        let is_theirs = |other: &Record| {
+            other.identity.is_none()
+                || self
+                    .rules
+                    .is_same_directory(other.identity.as_ref(), &identity)
+        };
+        if let Some(other) = others.iter().find(|other| !is_theirs(other)) {
+            let cause = format!(
+                "another directory stands in the place of the one of volume {}",
+                other.volume
+            );
+            return Err(existing(directory, &cause));
+        }
+        Ok(Taken {
+            origin: first.origin,
+            identity,
         })
     }
 
-    /// A directory that no record of ours at this path describes: it must not be that of another
-    /// volume under another name, nor hold one, nor be known to another deployment.
-    async fn check_unrecorded(
+    async fn carry_out(
         &self,
-        request: MakeRequest<'_>,
-        directory: &RelativePath,
-        found: &DirectoryIdentity,
-        replaced: Option<&str>,
-    ) -> Result<(), StepError> {
-        self.look_again(request, directory).await?;
-        if let Some((other, at)) = self.elsewhere(request.volume, found).await?
-            && Some(other.as_str()) != replaced
-        {
-            return Err(overlap(directory, "is", at, other).into());
-        }
-        for parent in self.index.parents() {
-            let stat = self.storage.stat(&parent).await?;
-            if stat.is_some_and(|stat| self.identity(&stat).matches(found)) && parent != *directory
-            {
-                return Err(
-                    overlap(directory, "lies around", parent, "below it".to_owned()).into(),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Judges the place anew with what other deployments have recorded by now.
-    async fn look_again(
-        &self,
-        request: MakeRequest<'_>,
-        directory: &RelativePath,
-    ) -> Result<(), StepError> {
-        self.load_foreign().await?;
-        let judge = |neighbours| self.rules.placement(directory, request.claim, neighbours);
-        self.index.reserve(request.volume, directory, judge)?;
-        Ok(())
-    }
-
-    async fn load_foreign(&self) -> Result<(), StepError> {
-        let foreign = export::load_foreign(&self.storage, &self.scope.owner).await?;
-        self.index.load_foreign(foreign);
-        Ok(())
-    }
-
-    /// Another volume that has what stands at `path`, by name or by identity, as recorded by now.
-    pub(super) async fn holder(
-        &self,
-        volume: &str,
-        path: &RelativePath,
-        found: &DirectoryIdentity,
-    ) -> Result<Option<(String, RelativePath)>, StepError> {
-        self.load_foreign().await?;
-        Ok(self
-            .elsewhere(volume, found)
-            .await?
-            .or_else(|| self.index.foreign_near(path)))
-    }
-
-    /// The other volume whose directory is the one found, under another name. A record whose
-    /// directory was removed behind our back does not count: file systems use the numbers of what
-    /// is gone again.
-    async fn elsewhere(
-        &self,
-        volume: &str,
-        found: &DirectoryIdentity,
-    ) -> Result<Option<(String, RelativePath)>, StepError> {
-        let Some((other, at)) = self.index.identified(volume, found) else {
-            return Ok(None);
-        };
-        let there = self.storage.stat(&at).await?;
-        Ok(there
-            .is_some_and(|there| self.identity(&there).matches(found))
-            .then_some((other, at)))
-    }
-
-    async fn carry_out(&self, mut record: Record, going_on: bool) -> Result<Record, StepError> {
+        mut record: Record,
+        attributes: DirectoryAttributes,
+        going_on: bool,
+    ) -> Result<Record, StepError> {
         if record.identity.is_none() {
             let made = self.make_parents(&record.parents).await?;
-            match self.make_leaf(&mut record, going_on).await {
+            match self.make_leaf(&mut record, attributes, going_on).await {
                 Ok(()) => {}
                 Err(error) => {
                     if !super::dispose::is_uncertain(&error) {
@@ -343,14 +349,18 @@ impl Share {
         }
         record.state = State::Ready;
         self.write(&record).await?;
-        if let Some(kept) = record
-            .replaces
-            .as_ref()
-            .filter(|kept| **kept != record.volume)
-        {
-            self.forget(kept).await?;
-        }
+        self.forget_replaced(&record).await?;
         Ok(record)
+    }
+
+    /// The record that kept the directory until now says nothing any more that this one does not.
+    async fn forget_replaced(&self, record: &Record) -> Result<(), StepError> {
+        match &record.replaces {
+            Some(kept) if *kept != record.volume && self.index.record(kept).is_some() => {
+                self.forget(kept).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes what is missing of the parents; those made.
@@ -371,9 +381,14 @@ impl Share {
         Ok(made)
     }
 
-    async fn make_leaf(&self, record: &mut Record, going_on: bool) -> Result<(), StepError> {
+    async fn make_leaf(
+        &self,
+        record: &mut Record,
+        wanted: DirectoryAttributes,
+        going_on: bool,
+    ) -> Result<(), StepError> {
         let path = record.directory.clone();
-        let mode = self.attributes.mode;
+        let mode = wanted.mode;
         let identity = match self.storage.make_directory(&path, mode).await {
             Ok(identity) => DirectoryIdentity::new(identity, self.scope.root),
             Err(error) if cause(&error) == Some(Cause::NotFound) => {
@@ -424,11 +439,11 @@ impl Share {
             }
             Err(error) => return Err(error),
         };
-        if self.attributes.uid.is_some() || self.attributes.gid.is_some() {
+        if wanted.uid.is_some() || wanted.gid.is_some() {
             let attributes = Attributes {
                 mode: Some(mode),
-                uid: self.attributes.uid,
-                gid: self.attributes.gid,
+                uid: wanted.uid,
+                gid: wanted.gid,
             };
             if let Err(error) = self.storage.set_attributes(&path, attributes).await {
                 if !super::dispose::is_uncertain(&error) {
@@ -446,14 +461,21 @@ impl Share {
     }
 }
 
-fn existing(directory: &RelativePath, cause: &str) -> Refusal {
+pub(super) fn existing(directory: &RelativePath, cause: &str) -> Refusal {
     Refusal::Existing {
         directory: directory.clone(),
         cause: cause.to_owned(),
     }
 }
 
-fn overlap(
+fn gone(directory: &RelativePath, sharer: &str) -> Refusal {
+    existing(
+        directory,
+        &format!("volume {sharer} shares it, but it is gone"),
+    )
+}
+
+pub(super) fn overlap(
     directory: &RelativePath,
     relation: &'static str,
     other: RelativePath,

@@ -22,12 +22,18 @@ impl Share {
             return Ok(());
         }
         self.confirm().await?;
+        let _turn = self.directory_turn(&record.directory).await;
+        if self.sharer(&record).is_some() {
+            // It only joined, or others have joined since: they have the directory.
+            return self.forget(volume).await;
+        }
         if let Some(kept) = &record.replaces
             && self.index.record(kept).is_some()
         {
             // The record that kept the directory still says all there is to say.
             return self.forget(volume).await;
         }
+        let mut gone = false;
         let mut stays = record.replaces.is_some() && record.identity.is_some();
         if !stays && record.origin == Origin::Created {
             let found = self.storage.stat(&record.directory).await?;
@@ -35,8 +41,9 @@ impl Share {
                 match self.storage.remove_directory(&record.directory).await {
                     Ok(()) => {
                         tracing::info!(volume, dir = %record.directory, "removed the directory of a claim that is gone");
+                        gone = true;
                     }
-                    Err(error) if cause(&error) == Some(Cause::NotFound) => {}
+                    Err(error) if cause(&error) == Some(Cause::NotFound) => gone = true,
                     Err(error) if cause(&error) == Some(Cause::NotEmpty) => {
                         tracing::warn!(volume, dir = %record.directory, "the claim is gone, but its directory is not empty: it is kept");
                         // Without an identity nobody knows whose bytes they are.
@@ -45,6 +52,9 @@ impl Share {
                     Err(error) => return Err(error),
                 }
             }
+        }
+        if gone {
+            self.remove_parents(&record).await?;
         }
         if stays {
             record.state = State::Kept;

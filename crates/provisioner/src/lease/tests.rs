@@ -2,12 +2,13 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Endpoints, Event, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use tokio::time::Instant;
 
 use super::*;
-use crate::cluster::{ApiResult, Changes, Deletion, Right};
+use crate::cluster::{ApiResult, Changes, ClusterApi, Deletion, Right};
+use crate::lease::objects::OnLeases;
 
 /// The paused clock of a test.
 struct TestClock(Instant);
@@ -117,6 +118,18 @@ impl ClusterApi for Leases {
     async fn raise_event(&self, _: &Event) -> ApiResult<()> {
         unreachable!("the lock writes leases only")
     }
+    async fn get_endpoints(&self, _: &str, _: &str) -> ApiResult<Option<Endpoints>> {
+        unreachable!("the lock reads leases only")
+    }
+    async fn create_endpoints(&self, _: &Endpoints) -> ApiResult<Endpoints> {
+        unreachable!("the lock writes leases only")
+    }
+    async fn update_endpoints(&self, _: &Endpoints) -> ApiResult<Endpoints> {
+        unreachable!("the lock writes leases only")
+    }
+    async fn annotate_volume(&self, _: &str, _: &[(&str, &str)]) -> ApiResult<()> {
+        unreachable!("the lock writes leases only")
+    }
     async fn is_granted(&self, _: &Right, _: &str) -> ApiResult<bool> {
         unreachable!("the lock reads leases only")
     }
@@ -134,7 +147,7 @@ impl ClusterApi for Leases {
 fn locks(cluster: &Arc<Leases>, identity: &str) -> Arc<Lock> {
     let clock: Arc<dyn Clock> = Arc::new(TestClock(Instant::now()));
     Arc::new(Lock {
-        cluster: cluster.clone(),
+        cluster: Arc::new(OnLeases(cluster.clone())),
         namespace: "ns".to_owned(),
         name: "lock".to_owned(),
         identity: identity.to_owned(),

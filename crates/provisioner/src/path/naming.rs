@@ -63,13 +63,24 @@ fn absent_text(absent: &[String]) -> String {
 
 /// The directory of a claim without a pattern: `<namespace>-<claim>-<volume>`, the claim's part cut
 /// where all three do not fit one component.
-pub fn default_directory(namespace: &str, claim: &str, volume: &str) -> RelativePath {
+///
+/// # Errors
+/// The rule it breaks. The API gives DNS names only, with which none does.
+pub fn default_directory(
+    namespace: &str,
+    claim: &str,
+    volume: &str,
+    export: &ExportPath,
+) -> Result<RelativePath, PathError> {
     let name = fit(&format!("{namespace}-"), claim, &format!("-{volume}"));
-    // Namespace, claim and volume names are DNS names: no rule of a component can fail.
-    Component::new(name).map_or_else(
-        |_| RelativePath::root(),
-        |name| RelativePath::root().join(name),
-    )
+    let name = Component::new(name.as_str()).map_err(|error| PathError::Component {
+        path: name,
+        position: 1,
+        error,
+        absent: Vec::new(),
+    })?;
+    let path = RelativePath::root().join(name);
+    check(&path, export).map(|()| path)
 }
 
 /// Checks a rendered pattern; `None` for a wholly empty one, which means the default name.
@@ -97,7 +108,25 @@ pub fn checked(
 /// # Errors
 /// [`PathError::Reserved`] and [`PathError::TooLong`].
 pub fn check(path: &RelativePath, export: &ExportPath) -> Result<(), PathError> {
-    let reserved = path
+    if let Some(component) = reserved(path) {
+        return Err(PathError::Reserved {
+            path: path.to_string(),
+            name: component.to_string(),
+        });
+    }
+    let length = export.join(path).len();
+    if length > MOUNT_PATH_MAX {
+        return Err(PathError::TooLong {
+            path: path.to_string(),
+            length,
+        });
+    }
+    Ok(())
+}
+
+/// The component of a path that servers or this provisioner use themselves.
+pub(crate) fn reserved(path: &RelativePath) -> Option<&Component> {
+    let found = path
         .components()
         .iter()
         .enumerate()
@@ -112,20 +141,7 @@ pub fn check(path: &RelativePath, export: &ExportPath) -> Result<(), PathError> 
                     .get(..SILLY_RENAME_PREFIX.len())
                     .is_some_and(|head| head.eq_ignore_ascii_case(SILLY_RENAME_PREFIX))
         });
-    if let Some((_, component)) = reserved {
-        return Err(PathError::Reserved {
-            path: path.to_string(),
-            name: component.to_string(),
-        });
-    }
-    let length = export.join(path).len();
-    if length > MOUNT_PATH_MAX {
-        return Err(PathError::TooLong {
-            path: path.to_string(),
-            length,
-        });
-    }
-    Ok(())
+    found.map(|(_, component)| component)
 }
 
 /// The name an archive gets at attempt `attempt`: `<parent>/archived-<base>`, then with
@@ -151,7 +167,7 @@ pub fn archive_name(path: &RelativePath, volume: &str, attempt: u32) -> Option<R
 
 /// `prefix`, `middle` and `suffix` in one component: where they do not fit, the middle is cut at a
 /// character boundary and ends in a hash of the whole, so that the result stays the same for the
-/// same input and different for a different one.
+/// same input and different for a different one. A suffix that leaves no room is cut too.
 fn fit(prefix: &str, middle: &str, suffix: &str) -> String {
     let whole = format!("{prefix}{middle}{suffix}");
     if whole.len() <= COMPONENT_MAX {
@@ -162,7 +178,9 @@ fn fit(prefix: &str, middle: &str, suffix: &str) -> String {
         "{:02x}{:02x}{:02x}{:02x}",
         hash[0], hash[1], hash[2], hash[3]
     );
-    let room = COMPONENT_MAX.saturating_sub(prefix.len() + suffix.len() + hash.len() + 1);
+    let taken = prefix.len() + hash.len() + 1;
+    let suffix = &suffix[..suffix.floor_char_boundary(COMPONENT_MAX.saturating_sub(taken))];
+    let room = COMPONENT_MAX.saturating_sub(taken + suffix.len());
     let cut = middle.floor_char_boundary(room);
     format!("{prefix}{}-{hash}{suffix}", &middle[..cut])
 }
@@ -184,9 +202,45 @@ mod tests {
         }
     }
 
+    fn usual(namespace: &str, claim: &str, volume: &str) -> RelativePath {
+        default_directory(namespace, claim, volume, &export()).unwrap()
+    }
+
+    #[rstest]
+    #[case("..", "claim")]
+    #[case("../..", "claim")]
+    #[case("ns", "a/b")]
+    #[case("", "\u{0}")]
+    #[case(".nfs", "x")]
+    #[case(".claimcheck/x", "y")]
+    fn names_the_api_never_gives_are_no_way_out_either(
+        #[case] namespace: &str,
+        #[case] claim: &str,
+    ) {
+        let path = default_directory(namespace, claim, "pvc-1", &export());
+        assert!(
+            path.as_ref()
+                .map_or(true, |path| path.components().len() == 1),
+            "{path:?}"
+        );
+    }
+
+    #[test]
+    fn an_archive_has_a_name_however_long_the_volumes_is() {
+        let path = RelativePath::parse(&"d".repeat(COMPONENT_MAX)).unwrap();
+        let volume = "v".repeat(253);
+        let names: Vec<String> = (0..4)
+            .map(|attempt| archive_name(&path, &volume, attempt).unwrap().to_string())
+            .collect();
+        for (at, name) in names.iter().enumerate() {
+            assert!(name.starts_with("archived-") && name.len() == COMPONENT_MAX);
+            assert!(!names[..at].contains(name));
+        }
+    }
+
     #[test]
     fn the_default_name_is_that_of_nfs_subdir() {
-        let path = default_directory("default", "nfs-pv1", "pvc-0b7e");
+        let path = usual("default", "nfs-pv1", "pvc-0b7e");
         assert_eq!(path.to_string(), "default-nfs-pv1-pvc-0b7e");
     }
 
@@ -194,8 +248,8 @@ mod tests {
     fn a_name_too_long_is_cut_in_the_claims_part_and_stays_unique() {
         let volume = "pvc-00000000-0000-0000-0000-000000000000";
         let namespace = "n".repeat(63);
-        let one = default_directory(&namespace, &format!("{}a", "c".repeat(252)), volume);
-        let two = default_directory(&namespace, &format!("{}b", "c".repeat(252)), volume);
+        let one = usual(&namespace, &format!("{}a", "c".repeat(252)), volume);
+        let two = usual(&namespace, &format!("{}b", "c".repeat(252)), volume);
         assert_ne!(one, two);
         for path in [&one, &two] {
             let name = path.leaf().unwrap().as_str();
@@ -205,7 +259,7 @@ mod tests {
         }
         assert_eq!(
             one,
-            default_directory(&namespace, &format!("{}a", "c".repeat(252)), volume)
+            usual(&namespace, &format!("{}a", "c".repeat(252)), volume)
         );
         let archive = archive_name(&one, volume, 0).unwrap();
         let name = archive.leaf().unwrap().as_str();

@@ -5,6 +5,7 @@ use kube::ResourceExt;
 use k8s_openapi::api::core::v1::PersistentVolume;
 
 use super::{Volumes, has_finalizer, is_going};
+use crate::backoff;
 use crate::claims::Next;
 use crate::class::OnDelete;
 use crate::cluster::{ApiCause, Deletion};
@@ -39,18 +40,35 @@ impl Volumes {
                 (RemovalStep::Volume, _) => self.delete(volume).await?,
             }
         }
-        if let Disposed::Kept(Some(cause)) = &disposed {
-            self.tell_kept(volume, cause.clone());
+        if let Some(cause) = disposed.kept_because() {
+            self.tell_kept(volume, cause.to_owned());
         }
-        tracing::info!(pv = name, ?ending, ?disposed, "reclaimed");
-        share.finish(&name, &disposed).await
+        let record = self.index().record(&name);
+        let claim = record.as_ref().map(|record| &record.claim);
+        tracing::info!(
+            claim = claim.map(|claim| format!("{}/{}", claim.namespace, claim.name)),
+            uid = claim.map(|claim| claim.uid.as_str()),
+            pv = name,
+            class = volume
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.storage_class_name.as_deref()),
+            dir = record.as_ref().map(|record| record.directory.to_string()),
+            ?ending,
+            ?disposed,
+            "reclaimed"
+        );
+        let waiting = self.index().around(&name);
+        share.finish(&name, &disposed).await?;
+        self.look_at(waiting);
+        Ok(())
     }
 
     async fn delete(&self, volume: &PersistentVolume) -> Result<(), StepError> {
         let name = volume.name_any();
         let uid = volume.metadata.uid.clone().unwrap_or_default();
-        self.parts.fence.check()?;
-        match self.cluster().delete_volume(&name, &uid).await? {
+        let deletion = self.cluster().delete_volume(&name, &uid);
+        match self.parts.fence.guard(deletion).await?? {
             Deletion::Going(left) => self.let_go(*left).await,
             Deletion::Gone | Deletion::Other => Ok(()),
         }
@@ -71,12 +89,8 @@ impl Volumes {
                 .cloned()
                 .collect();
             let version = volume.metadata.resource_version.clone().unwrap_or_default();
-            self.parts.fence.check()?;
-            match self
-                .cluster()
-                .set_finalizers(&name, &version, &others)
-                .await
-            {
+            let patch = self.cluster().set_finalizers(&name, &version, &others);
+            match self.parts.fence.guard(patch).await? {
                 Ok(()) => return Ok(()),
                 // The protection controller took its own finalizer off in between: see what is left.
                 Err(error) if error.cause == ApiCause::Conflict && attempt < FINALIZER_ATTEMPTS => {
@@ -117,6 +131,10 @@ impl Volumes {
             return Ok(Next::OnChange);
         }
         let disposed = match self.rules().disposal_without_volume(&record) {
+            Disposal::Apply(how) if let Some(cause) = self.holds_another(name, how) => {
+                tracing::warn!(pv = name, dir = %record.directory, "not reclaimed: {cause}");
+                return Ok(Next::In(backoff::LONGEST));
+            }
             Disposal::Apply(how) => share.dispose(name, how, slot).await?,
             Disposal::Keep(cause)
             | Disposal::LeaveAlone(cause)
@@ -124,7 +142,9 @@ impl Volumes {
             | Disposal::Blocked(cause) => Disposed::Kept(Some(cause)),
         };
         report(&record, &disposed);
+        let waiting = self.index().around(name);
         share.finish(name, &disposed).await?;
+        self.look_at(waiting);
         Ok(Next::OnChange)
     }
 }
@@ -144,6 +164,9 @@ fn report(record: &Record, disposed: &Disposed) {
         }
         Disposed::Kept(None) => {
             tracing::info!(pv, %dir, "the directory of a volume deleted before its claim is kept, as asked");
+        }
+        Disposed::Shared(cause) => {
+            tracing::info!(pv, %dir, "the directory of a volume deleted before its claim stays: {cause}");
         }
         Disposed::Kept(Some(cause)) => {
             tracing::warn!(pv, %dir, "the directory of a volume deleted before its claim is kept: {cause}");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{Endpoints, Event, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -25,6 +25,7 @@ struct Objects {
     volumes: BTreeMap<String, PersistentVolume>,
     classes: BTreeMap<String, StorageClass>,
     lease: Option<Lease>,
+    endpoints: Option<Endpoints>,
     events: Vec<Event>,
     version: u64,
     claim_watches: Vec<Sender<PersistentVolumeClaim>>,
@@ -431,6 +432,28 @@ impl ClusterApi for Api {
         .await
     }
 
+    async fn get_endpoints(&self, _namespace: &str, _name: &str) -> ApiResult<Option<Endpoints>> {
+        Ok(self.store.endpoints())
+    }
+
+    async fn create_endpoints(&self, _endpoints: &Endpoints) -> ApiResult<Endpoints> {
+        unreachable!("leases are granted: the old lock is only looked at")
+    }
+
+    async fn update_endpoints(&self, _endpoints: &Endpoints) -> ApiResult<Endpoints> {
+        unreachable!("leases are granted: the old lock is only looked at")
+    }
+
+    async fn annotate_volume(&self, name: &str, annotations: &[(&str, &str)]) -> ApiResult<()> {
+        self.store.edit_volume(name, |volume| {
+            for (key, value) in annotations {
+                let (key, value) = ((*key).to_owned(), (*value).to_owned());
+                volume.annotations_mut().insert(key, value);
+            }
+        });
+        Ok(())
+    }
+
     async fn is_granted(&self, right: &Right, _lock_namespace: &str) -> ApiResult<bool> {
         self.now("review", |_| Ok(()))?;
         // The role of nfs-subdir: volumes may not be patched.
@@ -532,6 +555,15 @@ impl Store {
             .annotations()
             .get("claimcheck.dev/owner")
             .cloned()
+    }
+
+    /// What an older provisioner leaves where it keeps its lock.
+    pub(crate) fn set_endpoints(&self, endpoints: Option<Endpoints>) {
+        self.objects.lock().unwrap().endpoints = endpoints;
+    }
+
+    fn endpoints(&self) -> Option<Endpoints> {
+        self.objects.lock().unwrap().endpoints.clone()
     }
 
     /// Forgets the lock.

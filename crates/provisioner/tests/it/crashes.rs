@@ -10,7 +10,7 @@ const MANY: usize = 200;
 
 /// Runs a life that is killed at every step in turn, and once not at all; `end` checks the world
 /// after a second, unharmed process has gone on. Says how many kills there were.
-async fn at_every_step<F, G>(
+pub(crate) async fn at_every_step<F, G>(
     before: impl Fn(&World),
     live: F,
     end: impl Fn(&World, usize),

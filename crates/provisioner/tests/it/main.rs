@@ -5,11 +5,17 @@
     reason = "a test stops where its own set-up fails"
 )]
 
+mod adoption;
 mod api;
 mod crashes;
 mod directories;
+mod forged;
 mod life;
+mod links;
 mod memory;
+mod operations;
 mod outages;
+mod parameters;
 mod safety;
+mod sharing;
 mod world;

@@ -83,6 +83,8 @@ struct Tree {
     reused: Option<u64>,
     /// Calls that fail, by operation, with the number of times.
     faults: HashMap<&'static str, (Cause, usize)>,
+    /// Bytes that are free.
+    free: u64,
 }
 
 const ROOT: u64 = 1;
@@ -95,6 +97,7 @@ impl FileSystem {
             next: ROOT,
             reused: None,
             faults: HashMap::new(),
+            free: 1 << 40,
         };
         tree.add(Kind::Directory, 0o777, Vec::new());
         Arc::new(Self {
@@ -148,6 +151,19 @@ impl FileSystem {
             .insert(operation, (cause, times));
     }
 
+    /// Leaves so many bytes free.
+    pub(crate) fn set_free(&self, bytes: u64) {
+        self.inner.lock().unwrap().free = bytes;
+    }
+
+    /// Mode, owner and group.
+    pub(crate) fn attributes(&self, path: &str) -> (u32, u32, u32) {
+        let path = RelativePath::parse(path).unwrap();
+        let tree = self.inner.lock().unwrap();
+        let stat = tree.stat(tree.find(&path).unwrap().unwrap());
+        (stat.mode, stat.uid, stat.gid)
+    }
+
     /// Writes a file, with the directories above it.
     pub(crate) fn put(&self, path: &str, content: &str) {
         let mut tree = self.inner.lock().unwrap();
@@ -189,6 +205,15 @@ impl FileSystem {
                 )
             })
             .collect()
+    }
+
+    /// Whether the volumes that were there at the first start are taken over: what comes later is
+    /// left alone.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        let tree = self.inner.lock().unwrap();
+        let mut found = BTreeMap::new();
+        tree.walk(ROOT, "", &mut found);
+        found.keys().any(|path| path.ends_with("/taken-over"))
     }
 
     /// What is in the trash.
@@ -536,7 +561,7 @@ impl Backend for Memory {
 
     async fn space(&self, _limit: Duration) -> StorageResult<Space> {
         Ok(Space {
-            bytes_free: 1 << 40,
+            bytes_free: self.files.inner.lock().unwrap().free,
             inodes_free: 1 << 20,
         })
     }

@@ -1,5 +1,6 @@
 //! One export, one cluster, and provisioners that come and go.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,14 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use provisioner::app;
 use provisioner::backend::Backend;
 use provisioner::backend::direct::Version;
+use provisioner::class::DirectoryRules;
+use provisioner::clock::BootClock;
 use provisioner::config::{
     BackendChoice, Config, DirectoryAttributes, ExportPath, LeaseTimes, Limits, ProvisionerName,
     Target, UnknownParameters, Workers,
 };
 use provisioner::error::Error;
+use provisioner::operations::{HttpAddress, Operations};
 use provisioner::rules::{Rules, SoundRules};
 use provisioner::seams::Seams;
 use serde_json::{Value, json};
@@ -70,17 +74,42 @@ impl World {
         steps: Arc<Steps>,
         rules: Arc<dyn Rules>,
     ) -> Running {
-        let seams = Seams {
+        let seams = self.seams(storage, &steps, rules);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(app::run(self.config.clone(), seams, stop.clone()));
+        Running { steps, stop, task }
+    }
+
+    /// Starts a provisioner with an HTTP port, and says where that is.
+    pub(crate) fn start_serving(&self) -> (Running, SocketAddr) {
+        let steps = Steps::unlimited();
+        let memory = Memory {
+            files: self.files.clone(),
+            steps: steps.clone(),
+        };
+        let seams = self.seams(Arc::new(memory), &steps, Arc::new(SoundRules));
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let surroundings = app::Surroundings {
+            clock: Arc::new(BootClock),
+            listener: Some(listener),
+        };
+        let stop = CancellationToken::new();
+        let run = app::run_in(surroundings, self.config.clone(), seams, stop.clone());
+        let task = tokio::spawn(run);
+        (Running { steps, stop, task }, address)
+    }
+
+    fn seams(&self, storage: Arc<dyn Backend>, steps: &Arc<Steps>, rules: Arc<dyn Rules>) -> Seams {
+        Seams {
             storage,
             cluster: Arc::new(Api {
                 store: self.store.clone(),
                 steps: steps.clone(),
             }),
             rules,
-        };
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(app::run(self.config.clone(), seams, stop.clone()));
-        Running { steps, stop, task }
+        }
     }
 }
 
@@ -116,6 +145,7 @@ pub(crate) fn config() -> Config {
         target: Target {
             provisioner: ProvisionerName::new("westos.org/nfs").unwrap(),
             server: "server".to_owned(),
+            aliases: Vec::new(),
             export: ExportPath::new("/export").unwrap(),
         },
         backend: BackendChoice::Direct {
@@ -130,9 +160,14 @@ pub(crate) fn config() -> Config {
         lease: LeaseTimes::default(),
         owner: None,
         attributes: DirectoryAttributes::default(),
+        directories: DirectoryRules::default(),
         unknown_parameters: UnknownParameters::Refuse,
         workers: Workers::default(),
         limits: Limits::default(),
+        operations: Operations {
+            http: HttpAddress::Off,
+            ..Operations::default()
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::read_to_string;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use camino::Utf8PathBuf;
 use nix::fcntl::{OFlag, open};
@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::backend::failure::Failure;
 use crate::backend::{Cause, Identity, Kind, Stat};
+use crate::clock::Fence;
 
 use super::errno;
 use super::operations::Root;
@@ -24,6 +25,8 @@ pub(crate) struct Export {
     path: Utf8PathBuf,
     allow_any: bool,
     known: Mutex<Known>,
+    /// Until when changes may be made. The threads of calls cannot be stopped, so they ask.
+    fence: Mutex<Option<Fence>>,
 }
 
 /// File systems seen so far, by `st_dev`.
@@ -41,6 +44,22 @@ impl Export {
             path,
             allow_any,
             known: Mutex::new(Known::default()),
+            fence: Mutex::default(),
+        }
+    }
+
+    /// From now on changes are made while this fence is open.
+    pub(crate) fn set_fence(&self, fence: Fence) {
+        *self.fence.lock().unwrap_or_else(PoisonError::into_inner) = Some(fence);
+    }
+
+    /// Fails once the process may not act any more. Asked before each change: a thread that was
+    /// frozen between two goes no further.
+    pub(crate) fn may_change(&self) -> Result<(), Failure> {
+        let fence = self.fence.lock().unwrap_or_else(PoisonError::into_inner);
+        match fence.as_ref().map(Fence::check) {
+            Some(Err(fenced)) => Err(Failure::uncertain(Cause::Io, fenced.to_string())),
+            Some(Ok(())) | None => Ok(()),
         }
     }
 

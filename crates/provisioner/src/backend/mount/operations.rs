@@ -73,6 +73,7 @@ impl Root<'_> {
     ) -> Result<Identity, Failure> {
         let (parent, leaf) = self.need_parent(path)?;
         let new = make_private(&parent, leaf)?;
+        self.export.may_change()?;
         // The umask applies to mkdir alone, so the mode is always set after it.
         if let Err(errno) = fchmod(&new, Mode::from_bits_truncate(mode)) {
             let failure = changing(errno).after_a_change();
@@ -108,6 +109,7 @@ impl Root<'_> {
             fchownat(&object, c"", uid, gid, AtFlags::AT_EMPTY_PATH).map_err(changing)?;
         }
         if let Some(mode) = attributes.mode {
+            self.export.may_change()?;
             // chmod by descriptor needs an open for reading; the link in /proc does not.
             let link = format!("/proc/self/fd/{}", object.as_raw_fd());
             let mode = Mode::from_bits_truncate(mode);
@@ -136,6 +138,7 @@ impl Root<'_> {
         }
         let reservation =
             make_private(&target_parent, target).map_err(|failure| named(to, failure))?;
+        self.export.may_change()?;
         // Replaces the reservation only while it is empty, and never with anything but a
         // directory: the kernel refuses both.
         let renamed = renameat(
@@ -217,12 +220,15 @@ impl Root<'_> {
             .write_all(content)
             .and_then(|()| file.sync_all())
             .map_err(|e| from_io(&e))
+            .and_then(|()| self.export.may_change())
             .and_then(|()| {
                 renameat(&parent, temporary.as_str(), &parent, leaf.as_str()).map_err(changing)
             });
         if let Err(failure) = written {
             // Nothing points at the temporary file; what stays behind is recognised by its name.
-            let _ = unlinkat(&parent, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
+            if self.export.may_change().is_ok() {
+                let _ = unlinkat(&parent, temporary.as_str(), UnlinkatFlags::NoRemoveDir);
+            }
             return Err(failure.after_a_change());
         }
         // The rename itself is durable only with the directory. If that fails, it may be undone.

@@ -34,7 +34,9 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     loop {
         match futures::executor::block_on(once(export, path, progress)) {
-            Err(failure) if failure.is_transient() && !progress.is_over() => {
+            Err(failure)
+                if failure.is_transient() && !progress.is_over() && export.may_change().is_ok() =>
+            {
                 tracing::debug!(%path, cause = ?failure.cause, "removal starts again");
                 std::thread::sleep(REST);
             }
@@ -55,6 +57,7 @@ async fn once(export: &Export, path: &RelativePath, progress: &Progress) -> Resu
             current: directory,
             above: Vec::new(),
             device: None,
+            export,
         },
         top,
         progress,
@@ -74,11 +77,13 @@ impl fmt::Display for Name {
 
 /// One open directory, however deep the tree is: the way up is `..`, checked against the
 /// directories passed on the way down, so that moving a directory meanwhile leads nowhere else.
-struct Walk {
+struct Walk<'a> {
     current: OwnedFd,
     above: Vec<(u64, u64)>,
     /// The file system of the tree, known with its first directory.
     device: Option<u64>,
+    /// Asked before each change.
+    export: &'a Export,
 }
 
 const OPEN: OFlag = OFlag::O_RDONLY
@@ -86,7 +91,7 @@ const OPEN: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_CLOEXEC);
 
-impl Walk {
+impl Walk<'_> {
     fn list(&self, skip: &HashSet<Name>) -> nix::Result<Batch<Name>> {
         let mut batch = Batch {
             directories: Vec::new(),
@@ -135,10 +140,11 @@ impl Walk {
     }
 }
 
-impl Cursor for Walk {
+impl Cursor for Walk<'_> {
     type Name = Name;
 
     async fn batch(&mut self, skip: &HashSet<Name>) -> Result<Batch<Name>, Failure> {
+        self.export.may_change()?;
         self.list(skip).map_err(reading)
     }
 
@@ -146,8 +152,11 @@ impl Cursor for Walk {
         names
             .into_iter()
             .map(|name| {
-                let result = unlinkat(&self.current, name.0.as_c_str(), UnlinkatFlags::NoRemoveDir);
-                (name, result.map_err(changing))
+                let result = self.export.may_change().and_then(|()| {
+                    unlinkat(&self.current, name.0.as_c_str(), UnlinkatFlags::NoRemoveDir)
+                        .map_err(changing)
+                });
+                (name, result)
             })
             .collect()
     }
@@ -182,6 +191,7 @@ impl Cursor for Walk {
     }
 
     async fn rmdir(&mut self, name: &Name) -> Result<(), Failure> {
+        self.export.may_change()?;
         unlinkat(&self.current, name.0.as_c_str(), UnlinkatFlags::RemoveDir).map_err(changing)
     }
 

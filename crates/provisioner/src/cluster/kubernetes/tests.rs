@@ -71,7 +71,6 @@ async fn a_volume_is_deleted_only_with_its_uid() {
 
 #[rstest]
 #[case(404, "NotFound", Ok(Deletion::Gone))]
-#[case(409, "Conflict", Ok(Deletion::Other))]
 #[case(403, "Forbidden", Err(ApiCause::Forbidden))]
 #[tokio::test]
 async fn a_deletion_that_fails_is_understood(
@@ -84,6 +83,25 @@ async fn a_deletion_that_fails_is_understood(
         cluster.delete_volume("pvc-1", "u"),
         answer(&mut server, code, failure(code, reason))
     );
+    assert_eq!(deletion.map_err(|error| error.cause), expected);
+}
+
+#[rstest]
+#[case("u", Err(ApiCause::Conflict))]
+#[case("another", Ok(Deletion::Other))]
+#[tokio::test]
+async fn a_conflict_means_another_volume_only_when_a_look_says_so(
+    #[case] uid: &str,
+    #[case] expected: Result<Deletion, ApiCause>,
+) {
+    let (cluster, mut server) = cluster();
+    let found = json!({ "metadata": { "name": "pvc-1", "uid": uid } });
+    let answers = async {
+        answer(&mut server, 409, failure(409, "Conflict")).await;
+        answer(&mut server, 200, found).await.0
+    };
+    let (deletion, method) = tokio::join!(cluster.delete_volume("pvc-1", "u"), answers);
+    assert_eq!(method, "GET");
     assert_eq!(deletion.map_err(|error| error.cause), expected);
 }
 
