@@ -1,5 +1,6 @@
-//! What is kept of a failed case, taken before anything is cleaned up: objects, events, the export
-//! and the subject's last words, as files a person can read.
+//! What is kept of a failed case, taken before anything is cleaned up: objects, events, the export,
+//! the subject's last words and, on real nodes, what its pods and the subject's say, as files a person
+//! can read.
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,9 @@ use crate::trouble::in_full;
 use crate::world::World;
 use crate::world::events::in_one_line;
 
-/// How many lines of the subject's log are kept.
+mod pods;
+
+/// How many lines of a log are kept.
 const LOG_LINES: usize = 200;
 
 /// Writes everything about the case's surroundings below `directory`, in a directory named after
@@ -38,6 +41,16 @@ pub(crate) async fn capture(world: &World, directory: &Utf8Path) -> std::io::Res
     fs_err::write(directory.join("events.txt"), events(world).await)?;
     fs_err::write(directory.join("export.txt"), export(world).await)?;
     fs_err::write(directory.join("subject.log"), log_tail(world))?;
+    // Last: it takes longest, and what is written stays when the time for all of it is over. Simulated
+    // nodes run nothing that could write a log.
+    if world.real_nodes() {
+        let mut namespaces = vec![world.namespace()];
+        let home = world.subject().home.as_deref();
+        namespaces.extend(home.filter(|home| *home != world.namespace()));
+        for namespace in namespaces {
+            pods::capture(world.client(), namespace, &directory.join("pods")).await?;
+        }
+    }
     Ok(directory)
 }
 

@@ -49,6 +49,15 @@ impl Answer {
         }
     }
 
+    /// Plain text, such as a log.
+    pub(crate) fn text(text: &str) -> Self {
+        Self {
+            status: 200,
+            body: text.to_owned(),
+            open: false,
+        }
+    }
+
     /// A list of a kind, such as `Pod`.
     pub(crate) fn list(kind: &str, items: &[Value]) -> Self {
         Self::ok(&json!({

@@ -169,6 +169,7 @@ mod tests {
             profiles: vec![Profile::Core, Profile::Subdir],
             features: features.to_vec(),
             class: ClassTemplate::default(),
+            home: None,
             layout: testbed::subject::Layout::Nfs,
             limits: Limits::default(),
         }

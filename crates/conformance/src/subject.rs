@@ -1,6 +1,6 @@
 //! The subject as cases see it: what it declares, and the class its claims use.
 
-use testbed::subject::{Layout, PatternSyntax, Subject as SubjectFile, VolumeBindingMode};
+use testbed::subject::{Layout, PatternSyntax, Start, Subject as SubjectFile, VolumeBindingMode};
 
 use crate::catalogue::{Feature, Profile, UnknownName};
 use crate::limits::{Limits, UnknownLimit};
@@ -20,6 +20,8 @@ pub struct Subject {
     pub features: Vec<Feature>,
     /// The class its claims use; cases vary it.
     pub class: ClassTemplate,
+    /// The namespace that its pods run in; `None` where it is a process of this machine.
+    pub home: Option<String>,
     /// Where its volumes lie.
     pub layout: Layout,
     /// How long to wait.
@@ -114,6 +116,10 @@ impl Subject {
                 binding_mode: file.class.volume_binding_mode,
                 pattern_syntax: file.class.pattern_syntax,
             },
+            home: match &file.start {
+                Start::Manifests(manifests) => Some(manifests.workload.namespace.clone()),
+                Start::Process(_) => None,
+            },
             layout: file.layout.clone(),
             limits,
         })
@@ -122,5 +128,25 @@ impl Subject {
     /// Whether it declares `feature`.
     pub fn declares(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("reference", None)]
+    #[case("reference-incluster", Some("default"))]
+    #[case("local-path", Some("local-path-storage"))]
+    fn a_subject_in_pods_is_at_home_in_the_namespace_of_its_workload(
+        #[case] name: &str,
+        #[case] home: Option<&str>,
+    ) {
+        let file = SubjectFile::open(name).unwrap();
+        let subject = Subject::declared_by(&file).unwrap();
+        assert_eq!(subject.home.as_deref(), home);
     }
 }

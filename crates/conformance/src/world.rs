@@ -29,6 +29,7 @@ pub mod export;
 pub mod holds;
 pub mod layout;
 pub mod manifests;
+pub mod mounts;
 pub mod nodes;
 mod pattern;
 pub mod pods;

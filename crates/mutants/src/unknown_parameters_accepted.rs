@@ -12,7 +12,7 @@ pub(crate) const MUTANT: Mutant = Mutant {
     name: "unknown-parameters-accepted",
     defect: "Class parameters that nobody knows are ignored in silence.",
     target: "P01",
-    kin: &["E02"],
+    kin: &[],
     wrap: |seams| with_rules(seams, Defect),
 };
 

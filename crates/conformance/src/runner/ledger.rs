@@ -16,7 +16,8 @@ use crate::world::cleanup::Leak;
 pub(super) struct Standing {
     /// Volumes that the subject provisioned: name, and namespace of the claim.
     pub(super) volumes: Vec<(String, String)>,
-    /// Entries of the export's root that are not hidden: hidden ones are the subject's own.
+    /// Entries of the export's root, or of the directories of the nodes, with the node before each.
+    /// Hidden ones are the subject's own, and not among them.
     pub(super) entries: Vec<String>,
 }
 
@@ -40,13 +41,19 @@ impl Standing {
             let namespace = reference.and_then(|reference| reference.namespace.clone());
             (volume.name_any(), namespace.unwrap_or_default())
         });
-        let mut entries = ground.export.list("").await?;
-        entries.retain(|name| !name.starts_with('.'));
+        let mut entries = ground.entries().await?;
+        entries.retain(|entry| !is_hidden(entry));
         Ok(Self {
             volumes: volumes.collect(),
             entries,
         })
     }
+}
+
+/// Whether the last component of an entry's name begins with a dot.
+fn is_hidden(entry: &str) -> bool {
+    let name = entry.rsplit('/').next().unwrap_or_default();
+    name.starts_with('.')
 }
 
 impl Finished {
@@ -100,6 +107,28 @@ mod tests {
     use crate::cases;
     use crate::outcome::Outcome;
     use crate::runner::records::tests::{options, passed};
+
+    #[test]
+    fn what_is_hidden_is_told_by_the_last_component() {
+        assert!(is_hidden(".state") && is_hidden("worker/.state"));
+        assert!(!is_hidden("data") && !is_hidden("worker/data") && !is_hidden("worker/data.d"));
+    }
+
+    #[test]
+    fn what_came_on_a_node_is_charged_by_the_name_below_the_node() {
+        let mut finished = Finished {
+            records: vec![passed(cases::case("B01").unwrap()).record],
+            namespaces: vec![("cc-b01-aaaaaa".to_owned(), "B01".to_owned())],
+            ..Finished::default()
+        };
+        let after = Standing {
+            entries: vec!["worker/pvc-1_cc-b01-aaaaaa_data".to_owned()],
+            ..Standing::default()
+        };
+        finished.charge_what_came(&Standing::default(), &after, &options());
+        assert_eq!(finished.records[0].outcome, Outcome::Failed);
+        assert_eq!(finished.leaks[0].name, "worker/pvc-1_cc-b01-aaaaaa_data");
+    }
 
     #[test]
     fn what_comes_late_is_charged_to_the_case_whose_name_it_bears_or_else_to_nobody() {

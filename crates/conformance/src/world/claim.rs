@@ -275,15 +275,15 @@ impl<'w> Claim<'w> {
         }
     }
 
-    /// Waits until the claim is either Bound, which gives its volume, or refused with a Warning
-    /// event `ProvisioningFailed`, which gives `None`: for rules that leave both open.
+    /// Waits until the claim is either Bound, which gives its volume, or refused by the subject with
+    /// a Warning event `ProvisioningFailed`, which gives `None`: for rules that leave both open.
     ///
     /// # Errors
     /// Failed when neither happens within limit `claim-bound`.
     pub async fn bound_or_refused(&self) -> CaseResult<Option<Volume<'w>>> {
         let uid = self.uid();
-        let bound = std::pin::pin!(self.bound());
-        let refused = std::pin::pin!(self.world.event(&uid, "Warning", "ProvisioningFailed"));
+        let bound = Box::pin(self.bound());
+        let refused = Box::pin(self.world.refused(&uid, ""));
         match future::select(bound, refused).await {
             Either::Left((Ok(volume), _)) => Ok(Some(volume)),
             Either::Left((Err(trouble), refused)) => {
@@ -356,14 +356,12 @@ impl<'w> Claim<'w> {
             })
             .map(|volume| format!("volume {}", volume.name_any()))
             .collect();
-        let marks = [format!("{}-{name}", self.world.namespace()), uid];
+        let named = format!("{}-{name}", self.world.namespace());
         for entry in self.world.entries().await? {
             // `data` must not be taken for `data-1`: the default layout goes on with `-pvc-`.
-            let bears = entry.contains(&marks[1])
-                || entry == marks[0]
-                || entry
-                    .strip_prefix(&marks[0])
-                    .is_some_and(|rest| rest.starts_with("-pvc-"));
+            let rest = self.world.own_path(&entry).strip_prefix(&named);
+            let bears = entry.contains(&uid)
+                || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("-pvc-"));
             if bears {
                 found.push(format!("directory {entry}"));
             }
@@ -385,9 +383,7 @@ impl<'w> Claim<'w> {
     pub async fn refused(&self) -> CaseResult {
         // First, since nobody writes that event about a claim that was served.
         self.not_served().await?;
-        self.world
-            .event(&self.uid(), "Warning", "ProvisioningFailed")
-            .await?;
+        self.world.refused(&self.uid(), "").await?;
         self.not_served().await
     }
 

@@ -137,6 +137,9 @@ const CONTROL_PLANE: &[&str] = &[
     "default-scheduler",
     "volume_expand",
     "statefulset-controller",
+    "ephemeral_volume",
+    "attachdetach-controller",
+    "kubelet",
 ];
 
 fn of_control_plane(event: &Event) -> bool {

@@ -7,16 +7,27 @@
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeSpec};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use testbed::nfs::view::ViewError;
-use testbed::state::{ExportInfo, State};
+use testbed::nfs::view::{ExportView, ViewError};
+use testbed::state::{ExportInfo, NodeInfo, State};
 use testbed::subject::Layout;
 
-use super::World;
+use super::{Ground, World};
 use crate::expect;
 use crate::trouble::{CaseResult, Trouble};
 
 /// The label that a volume's node affinity goes by.
 const HOSTNAME: &str = "kubernetes.io/hostname";
+
+impl Ground {
+    /// The places that volumes have at the top of the export: the entries of its root, or of the
+    /// directories of all nodes, with the node before each.
+    ///
+    /// # Errors
+    /// The export does not answer.
+    pub(crate) async fn entries(&self) -> Result<Vec<String>, ViewError> {
+        entries(&self.subject.layout, &self.export).await
+    }
+}
 
 impl World {
     /// The places that volumes have at the top of the export: the entries of its root, or of the
@@ -25,16 +36,7 @@ impl World {
     /// # Errors
     /// The export does not answer.
     pub async fn entries(&self) -> Result<Vec<String>, ViewError> {
-        let top = self.export().list("").await?;
-        if self.subject().layout == Layout::Nfs {
-            return Ok(top);
-        }
-        let mut entries = Vec::new();
-        for node in top {
-            let below = self.export().list(&node).await?;
-            entries.extend(below.into_iter().map(|name| format!("{node}/{name}")));
-        }
-        Ok(entries)
+        self.ground.entries().await
     }
 
     /// The one of [`World::entries`] that holds `directory`.
@@ -42,12 +44,63 @@ impl World {
         entry_of(&self.subject().layout, directory)
     }
 
+    /// What the subject itself calls `directory`: the path without the node that it is on.
+    pub fn own_path<'d>(&self, directory: &'d str) -> &'d str {
+        own_path(&self.subject().layout, directory)
+    }
+
+    /// Whether `directory` is no directory of a volume but what holds them all: the export's root,
+    /// or the directory of a node.
+    pub fn is_root(&self, directory: &str) -> bool {
+        is_root(&self.subject().layout, directory)
+    }
+
+    /// The node whose pods alone reach `directory`; `None` where every node's do.
+    pub fn node_of(&self, directory: &str) -> Option<&NodeInfo> {
+        let Layout::NodeDirectory { .. } = self.subject().layout else {
+            return None;
+        };
+        let node = directory.split('/').next().unwrap_or_default();
+        let nodes = &self.testbed().cluster.nodes;
+        nodes.iter().find(|info| info.name == node)
+    }
+
+    /// Two nodes whose pods reach `directory`: two different ones where there are such, else the
+    /// same one twice.
+    ///
+    /// # Errors
+    /// Inconclusive when the testbed has no node for pods.
+    pub fn nodes_for(&self, directory: &str) -> CaseResult<(&NodeInfo, &NodeInfo)> {
+        if let Some(node) = self.node_of(directory) {
+            return Ok((node, node));
+        }
+        let workers = self.workers();
+        match (workers.first(), workers.last()) {
+            (Some(first), Some(last)) => Ok((first, last)),
+            _ => Err(Trouble::inconclusive(
+                "the testbed has no node for pods; `--cluster kind` has some",
+            )),
+        }
+    }
+
     /// Where the suite itself may put a directory called `name`, at the top of the export: with
     /// volumes on nodes, on the first of those that pods run on.
     pub fn place_for(&self, name: &str) -> String {
-        match (&self.subject().layout, self.workers().first()) {
-            (Layout::NodeDirectory { .. }, Some(node)) => format!("{}/{name}", node.name),
-            _ => name.to_owned(),
+        let places = self.places_for(name);
+        places.into_iter().next().unwrap_or_else(|| name.to_owned())
+    }
+
+    /// Where the subject may put a directory called `name`, at the top of the export: with volumes
+    /// on nodes, on any that pods run on.
+    pub fn places_for(&self, name: &str) -> Vec<String> {
+        match self.subject().layout {
+            Layout::Nfs => vec![name.to_owned()],
+            Layout::NodeDirectory { .. } => {
+                let workers = self.workers().into_iter();
+                workers
+                    .map(|node| format!("{}/{name}", node.name))
+                    .collect()
+            }
         }
     }
 
@@ -55,6 +108,28 @@ impl World {
     /// the layout needs one. For volumes that the suite makes by hand, as the subject would.
     pub fn source_of(&self, directory: &str) -> Value {
         source_of(&self.subject().layout, &self.testbed().export, directory)
+    }
+}
+
+/// See [`World::entries`].
+async fn entries(layout: &Layout, export: &ExportView) -> Result<Vec<String>, ViewError> {
+    let top = export.list("").await?;
+    if *layout == Layout::Nfs {
+        return Ok(top);
+    }
+    let mut entries = Vec::new();
+    for node in top {
+        let below = export.list(&node).await?;
+        entries.extend(below.into_iter().map(|name| format!("{node}/{name}")));
+    }
+    Ok(entries)
+}
+
+/// See [`World::own_path`].
+fn own_path<'d>(layout: &Layout, directory: &'d str) -> &'d str {
+    match layout {
+        Layout::Nfs => directory,
+        Layout::NodeDirectory { .. } => directory.split_once('/').map_or("", |(_, below)| below),
     }
 }
 
@@ -182,7 +257,9 @@ fn below(path: &str, root: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8Path;
     use rstest::rstest;
+    use testbed::nfs::{EmbeddedExport, ExportOptions, ExportTarget};
 
     use super::*;
 
@@ -286,5 +363,40 @@ mod tests {
         assert_eq!(entry_of(&nodes(), "w1"), "w1");
         assert!(is_root(&Layout::Nfs, "") && !is_root(&Layout::Nfs, "a"));
         assert!(is_root(&nodes(), "w1") && !is_root(&nodes(), "w1/a"));
+    }
+
+    #[test]
+    fn the_subject_knows_a_directory_without_its_node() {
+        assert_eq!(own_path(&Layout::Nfs, "a/b"), "a/b");
+        assert_eq!(own_path(&nodes(), "w1/a/b"), "a/b");
+        assert_eq!(own_path(&nodes(), "w1"), "");
+    }
+
+    #[tokio::test]
+    async fn the_entries_are_those_of_the_root_or_of_all_nodes_by_the_layout() {
+        let directory = tempfile::tempdir().unwrap();
+        for volume in ["w1/a/inside", "w1/.hidden", "w2/b"] {
+            fs_err::create_dir_all(directory.path().join(volume)).unwrap();
+        }
+        let options = ExportOptions {
+            directory: Utf8Path::from_path(directory.path()).unwrap().to_owned(),
+            export_path: "/export".to_owned(),
+            bind: ([127, 0, 0, 1], 0).into(),
+            root_squash: false,
+        };
+        let server = EmbeddedExport::start(options).await.unwrap();
+        let view = ExportView::new(ExportTarget {
+            host: "127.0.0.1".to_owned(),
+            port: server.port(),
+            mount_port: server.port(),
+            path: "/export".to_owned(),
+            directory: None,
+        });
+        let mut at_root = entries(&Layout::Nfs, &view).await.unwrap();
+        at_root.sort();
+        assert_eq!(at_root, ["w1", "w2"]);
+        let mut on_nodes = entries(&nodes(), &view).await.unwrap();
+        on_nodes.sort();
+        assert_eq!(on_nodes, ["w1/.hidden", "w1/a", "w2/b"]);
     }
 }

@@ -91,7 +91,7 @@ impl World {
 }
 
 /// An object that is written in the code of the suite.
-pub(super) fn typed<K: DeserializeOwned>(value: Value) -> CaseResult<K> {
+pub(crate) fn typed<K: DeserializeOwned>(value: Value) -> CaseResult<K> {
     serde_json::from_value(value).map_err(|error| {
         Trouble::inconclusive(format!("an object of the suite is malformed: {error}"))
     })

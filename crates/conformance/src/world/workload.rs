@@ -294,13 +294,36 @@ impl<'w> Set<'w> {
         Ok(volumes)
     }
 
+    /// Waits until the claims of this ordinal are Bound: how long a volume takes is the subject's
+    /// business and has a limit of its own, beside that of the pod which waits for it.
+    async fn provided(&self, ordinal: i32) -> CaseResult {
+        for template in &self.templates {
+            let name = self.claim_name(template, ordinal);
+            let what = format!("claim {name} of set {} is there", self.name);
+            let made = |claim: Option<&PersistentVolumeClaim>| claim.map(|_| ());
+            let made = self.world.eventually(&name, what, Limit::Pod, made);
+            made.await?;
+            let what = format!("claim {name} of set {} is Bound", self.name);
+            let bound = |claim: Option<&PersistentVolumeClaim>| {
+                let phase = claim?.status.as_ref()?.phase.as_deref();
+                (phase == Some("Bound")).then_some(())
+            };
+            let bound = self.world.eventually(&name, what, Limit::ClaimBound, bound);
+            bound.await?;
+        }
+        Ok(())
+    }
+
     /// Waits until the pods with ordinals below `replicas` are Ready and no more exist.
     ///
     /// # Errors
-    /// Failed when one is not Ready within limit `pod`, counted from its predecessor's readiness, or
-    /// when more exist after it.
+    /// Failed when a claim of one is not Bound within limit `claim-bound`, when one is not Ready
+    /// within limit `pod`, each counted from its predecessor's readiness, or when more exist after it.
     pub async fn ready(&self, replicas: i32) -> CaseResult {
         for ordinal in 0..replicas {
+            if let Err(trouble) = self.provided(ordinal).await {
+                return Err(self.explain(trouble).await);
+            }
             let name = self.pod(ordinal);
             let what = format!(
                 "the set {} has exactly {replicas} Ready pods, and pod {name} is Ready",

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::case::Case;
 use crate::catalogue::Feature;
-use crate::trouble::CaseResult;
+use crate::trouble::{CaseResult, Trouble, ensure};
 use crate::world::World;
 
 /// Every failure to provision SHOULD give a Warning event `ProvisioningFailed` that names its
@@ -42,12 +42,26 @@ async fn run(world: &World) -> CaseResult {
             .await?;
         refused.push(("selector", claim));
     }
+    let mut failures = Vec::new();
     for (cause, claim) in &refused {
+        // What is served, though it should not be, is no failure to tell of: that it is served is the
+        // business of the rule about it.
+        match claim.bound_or_refused().await {
+            Ok(Some(_)) => continue,
+            Err(Trouble::Inconclusive(why)) => return Err(Trouble::Inconclusive(why)),
+            Ok(None) | Err(Trouble::Failed(_)) => {}
+        }
         world.refused(&claim.uid(), cause).await?;
+        failures.push(claim);
     }
+    ensure(
+        !failures.is_empty(),
+        "at least one claim that cannot be served is refused",
+        || "every one of them is Bound".to_owned(),
+    )?;
 
     world.control(&class).await?.existing_directory().await?;
-    for (_, claim) in &refused {
+    for claim in failures {
         claim.still_pending().await?;
         claim.has_no_volume_or_directory().await?;
     }

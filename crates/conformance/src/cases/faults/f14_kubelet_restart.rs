@@ -36,13 +36,11 @@ while :; do
 done";
 
 async fn run(world: &World) -> CaseResult {
-    let Some(&node) = world.workers().first() else {
-        return Err(Trouble::inconclusive("the testbed has no node for pods"));
-    };
     let class = world.class("plain").create().await?;
     let claim = world.claim("data").class(&class).create().await?;
     let volume = claim.bound().await?;
     let directory = volume.existing_directory().await?;
+    let (node, _) = world.nodes_for(&directory)?;
     let pod = world.shell("reader").node(node).mount("data", MOUNT);
     let pod = pod.create().await?;
     let uid = pod.ready().await?.metadata.uid;

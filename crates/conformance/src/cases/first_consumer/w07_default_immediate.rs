@@ -5,7 +5,9 @@ use crate::case::Case;
 use crate::trouble::{CaseResult, ensure_eq};
 use crate::world::World;
 
-/// A class without a binding mode MUST serve a claim at once, without a pod.
+/// A class without a binding mode MUST serve a claim at once, without a pod. A subject that serves
+/// claims only once a node is selected fails it, whatever mode its own classes name: users leave the
+/// mode unset.
 pub(crate) const CASE: Case = Case::new("W07", |world| Box::pin(run(world)));
 
 async fn run(world: &World) -> CaseResult {

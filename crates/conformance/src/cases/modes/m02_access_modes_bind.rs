@@ -6,7 +6,8 @@ use crate::case::Case;
 use crate::trouble::{CaseResult, ensure, ensure_eq};
 use crate::world::World;
 
-/// Claims for `ReadWriteOnce`, `ReadOnlyMany` and `ReadWriteMany` MUST all be bound.
+/// Claims for `ReadWriteOnce`, `ReadOnlyMany` and `ReadWriteMany` MUST all be bound. The rule names no
+/// feature: a subject without `rwx` fails it. What `rwx` promises beyond that is the business of M03.
 pub(crate) const CASE: Case = Case::new("M02", |world| Box::pin(run(world)));
 
 const MODES: &[(&str, &str)] = &[

@@ -1,12 +1,18 @@
 //! Source: Kubernetes end-to-end tests, subpath (read-only volumes and mounts).
+//!
+//! Whether the pod's mount or its volume is read-only, the runtime puts a read-only bind mount into the
+//! pod, which refuses writes whatever lies below it. A volume that is read-only is to be so below that
+//! as well: the kubelet mounts it with `ro`. That is looked at on the node.
 
 use serde_json::json;
 
 use crate::case::Case;
-use crate::trouble::{CaseResult, ensure, ensure_eq};
+use crate::trouble::{CaseResult, Trouble, ensure, ensure_eq};
 use crate::world::World;
 use crate::world::exec::Output;
+use crate::world::mounts::Mount;
 use crate::world::pods::Shell;
+use crate::world::volume::Volume;
 
 /// A mount that is read-only, and one of a volume that is, MUST reject every write and give the
 /// data.
@@ -31,7 +37,8 @@ const CHANGES: &[&str] = &[
 async fn run(world: &World) -> CaseResult {
     let class = world.class("plain").create().await?;
     let claim = world.claim("data").class(&class).create().await?;
-    let directory = claim.bound().await?.existing_directory().await?;
+    let volume = claim.bound().await?;
+    let directory = volume.existing_directory().await?;
     let writer = world.shell("writer").mount("data", WRITABLE);
     let writer = writer.create().await?;
     writer.ready().await?;
@@ -63,6 +70,7 @@ async fn run(world: &World) -> CaseResult {
             refused(pod, mount, change).await?;
         }
     }
+    read_only_on_node(world, &volume, &by_volume, &by_mount).await?;
     world.unchanged(&directory, &content).await?;
 
     // The same changes are possible where the volume may be written to: it was not the data.
@@ -75,6 +83,53 @@ async fn run(world: &World) -> CaseResult {
         !differences.is_empty(),
         "the writable mount of the same pod changes the volume",
         || format!("{directory} is as it was"),
+    )
+}
+
+/// The node's mount for the pod whose volume is read-only has `ro` and refuses writes; that for the pod
+/// whose mount is read-only, and which has a writable one as well, has not. Where the kubelet mounts
+/// nothing, as for a directory of the node itself, there is nothing to look at.
+async fn read_only_on_node(
+    world: &World,
+    volume: &Volume<'_>,
+    by_volume: &Shell<'_>,
+    by_mount: &Shell<'_>,
+) -> CaseResult {
+    let is_nfs = volume.spec().nfs.is_some();
+    let mut mounts = Vec::new();
+    for pod in [by_volume, by_mount] {
+        match world.mount_on_node(pod, volume).await? {
+            Some(mount) => mounts.push(mount),
+            None if is_nfs => {
+                return Err(Trouble::failed(
+                    format!("the volume is mounted on the node of pod {}", pod.name),
+                    "/proc/mounts there has no such mount",
+                ));
+            }
+            None => return Ok(()),
+        }
+    }
+    let [whole, writable] = &mounts[..] else {
+        return Err(Trouble::inconclusive("two mounts were expected"));
+    };
+    let shown = |mount: &Mount| format!("its options are {}", mount.options.join(","));
+    ensure(
+        whole.has("ro"),
+        "a volume that the pod has read-only is mounted on the node with ro",
+        || shown(whole),
+    )?;
+    ensure(
+        !writable.has("ro"),
+        "a volume of which only one mount of the pod is read-only is mounted on the node without ro",
+        || shown(writable),
+    )?;
+    // By the file system itself, not by a flag that is shown.
+    let attempt = format!("touch '{}/by-node' 2>&1 || true", whole.place);
+    let told = world.on_node_of(by_volume, &["sh", "-c", &attempt]).await?;
+    ensure(
+        told.contains("Read-only file system"),
+        "a write through the node's mount of the read-only volume is refused: Read-only file system",
+        || format!("touch wrote {told:?}"),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use crate::cases::pod_scripts::sha256;
-use crate::trouble::{CaseResult, Trouble, ensure_eq};
+use crate::trouble::{CaseResult, ensure_eq};
 use crate::world::World;
 
 /// Files from nothing to 100 MiB SHOULD keep their checksums: in the pod that wrote them, in one on
@@ -18,10 +18,7 @@ async fn run(world: &World) -> CaseResult {
     let claim = world.claim("data").class(&class).request("200Mi");
     let claim = claim.create().await?;
     let directory = claim.bound().await?.existing_directory().await?;
-    let workers = world.workers();
-    let (Some(here), Some(there)) = (workers.first(), workers.last()) else {
-        return Err(Trouble::inconclusive("the testbed has no node for pods"));
-    };
+    let (here, there) = world.nodes_for(&directory)?;
     let writer = world.shell("writer").node(here).mount("data", MOUNT);
     let writer = writer.create().await?;
     writer.ready().await?;

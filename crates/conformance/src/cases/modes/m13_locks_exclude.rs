@@ -34,7 +34,7 @@ exit 0;";
 
 async fn run(world: &World) -> CaseResult {
     let class = world.class("plain");
-    let class = if world.subject().features.contains(&Feature::MountOptions) {
+    let class = if world.subject().declares(Feature::MountOptions) {
         // The version whose locks are part of the protocol.
         let mut options = world.subject().class.mount_options.clone();
         options.push("nfsvers=4.1".to_owned());
@@ -43,10 +43,22 @@ async fn run(world: &World) -> CaseResult {
         class
     };
     let class = class.create().await?;
-    let claim = world.claim("data").class(&class);
-    let claim = claim.access_modes(&["ReadWriteMany"]).create().await?;
-    claim.bound().await?.existing_directory().await?;
-    let (here, there) = world.two_workers()?;
+    // The rule asks for no `rwx`: without it the pods share a node.
+    let shared = world.subject().declares(Feature::Rwx);
+    let mode = if shared {
+        "ReadWriteMany"
+    } else {
+        "ReadWriteOnce"
+    };
+    let claim = world.claim("data").class(&class).access_modes(&[mode]);
+    let volume = claim.create().await?.bound().await?;
+    let directory = volume.existing_directory().await?;
+    let (here, there) = if shared {
+        world.two_workers()?
+    } else {
+        let (here, _) = world.nodes_for(&directory)?;
+        (here, here)
+    };
     let holder = locker(world, "holder", here).await?;
     let beside = locker(world, "beside", here).await?;
     let elsewhere = locker(world, "elsewhere", there).await?;

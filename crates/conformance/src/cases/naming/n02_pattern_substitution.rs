@@ -17,16 +17,18 @@ async fn run(world: &World) -> CaseResult {
     let namespace = world.namespace();
     let flat = world
         .class("flat")
-        .parameter("pathPattern", FLAT)
+        .parameter("pathPattern", &world.pattern(FLAT))
         .create()
         .await?;
     let readme = world
         .class("readme")
-        .parameter("pathPattern", README)
+        .parameter("pathPattern", &world.pattern(README))
         .create()
         .await?;
     // The directory made on the way stays, unless the subject is asked to remove it.
-    world.expect_directory_left(namespace);
+    for place in world.places_for(namespace) {
+        world.expect_directory_left(&place);
+    }
 
     // Two claims of each class: what was rendered for the first says nothing about the second.
     let mut claims = Vec::new();
@@ -53,7 +55,8 @@ async fn run(world: &World) -> CaseResult {
     for (claim, wanted) in claims {
         let volume = claim.bound().await?;
         let what = format!("the directory of the volume of claim {}", claim.name());
-        ensure_eq(&what, &volume.directory()?, &wanted)?;
+        let directory = volume.directory()?;
+        ensure_eq(&what, &world.own_path(&directory), &wanted)?;
         volume.existing_directory().await?;
     }
     Ok(())

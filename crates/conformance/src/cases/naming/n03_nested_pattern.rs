@@ -19,7 +19,9 @@ const PATTERN: &str = "${.PVC.namespace}/${.PVC.labels.team}/${.PVC.namespace}-$
 
 async fn run(world: &World) -> CaseResult {
     let nested = |label: &str, archive: &str| {
-        let class = world.class(label).parameter("pathPattern", PATTERN);
+        let class = world
+            .class(label)
+            .parameter("pathPattern", &world.pattern(PATTERN));
         let class = class.without_parameter("onDelete");
         if world.subject().declares(Feature::Archive) {
             class.parameter("archiveOnDelete", archive)
@@ -28,7 +30,9 @@ async fn run(world: &World) -> CaseResult {
         }
     };
     let delete = nested("delete", "false").create().await?;
-    world.expect_directory_left(world.namespace());
+    for place in world.places_for(world.namespace()) {
+        world.expect_directory_left(&place);
+    }
     let sibling = volume_at(world, "sibling", &delete).await?;
     let sibling_directory = sibling.directory()?;
     let sibling_data = world.fill(&sibling_directory).await?;
@@ -68,9 +72,10 @@ async fn volume_at<'w>(
     let volume = claim.bound().await?;
     let namespace = world.namespace();
     let wanted = format!("{namespace}/red/{namespace}-{name}");
+    let directory = volume.directory()?;
     ensure_eq(
         &format!("the directory of claim {name}"),
-        &volume.directory()?,
+        &world.own_path(&directory),
         &wanted,
     )?;
     volume.existing_directory().await?;
@@ -88,10 +93,11 @@ async fn delete_claim(world: &World, volume: &Volume<'_>) -> CaseResult {
 /// Beside the directory or at the export's root: which of the two is the subject's choice here.
 async fn found_archive(world: &World, directory: &str) -> CaseResult<String> {
     let beside = archive_of(directory);
-    let base = directory
-        .rsplit_once('/')
-        .map_or(directory, |(_, base)| base);
-    let at_root = archive_of(base);
+    let own = world.own_path(directory);
+    let base = own.rsplit_once('/').map_or(own, |(_, base)| base);
+    // On a node, the node's own root.
+    let node = directory.strip_suffix(own).unwrap_or_default();
+    let at_root = format!("{node}{}", archive_of(base));
     let mut found = Vec::new();
     for place in [&beside, &at_root] {
         if world.export().stat(place).await?.is_some() {

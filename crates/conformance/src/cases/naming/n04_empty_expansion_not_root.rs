@@ -18,7 +18,7 @@ const PATTERN: &str = "${.PVC.annotations.nfs.io/storage-path}";
 async fn run(world: &World) -> CaseResult {
     let class = world
         .class("annotated")
-        .parameter("pathPattern", PATTERN)
+        .parameter("pathPattern", &world.pattern(PATTERN))
         .create()
         .await?;
     let claim = world.claim("nowhere").class(&class).create().await?;
@@ -52,7 +52,7 @@ async fn run(world: &World) -> CaseResult {
 /// Fails when the volume is the export's root; its claim is then not to be deleted as it is, or the
 /// data of every case beside this one would go with it.
 async fn below_the_root(world: &World, volume: &Volume<'_>) -> CaseResult {
-    if !volume.directory()?.is_empty() {
+    if !world.is_root(&volume.directory()?) {
         return Ok(());
     }
     world.tracker.track(Tracked::Object {

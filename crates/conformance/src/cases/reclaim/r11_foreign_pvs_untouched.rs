@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
 use kube::api::PostParams;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::nfs::view::Manifest;
 
 use crate::case::Case;
@@ -17,9 +17,10 @@ use crate::limits::Limit;
 use crate::tracker::{Kind, Tracked};
 use crate::trouble::{CaseResult, Trouble, ensure_eq};
 use crate::world::World;
+use crate::world::manifests::typed;
 
 /// Volumes that others provisioned, and static ones, MUST never be touched, though their
-/// directories lie in the same export and they name the subject's class.
+/// directories lie where the subject's own do and they name the subject's class.
 pub(crate) const CASE: Case = Case::new("R11", |world| Box::pin(run(world)));
 
 struct Foreign {
@@ -96,35 +97,32 @@ async fn released(
     policy: &str,
     provisioned_by: Option<&str>,
 ) -> CaseResult<Foreign> {
-    let directory = format!("{}-{label}", world.namespace());
+    let directory = world.place_for(&format!("{}-{label}", world.namespace()));
     world.expect_directory_left(&directory);
     world.export().mkdir(&directory, 0o755).await?;
     let data = world.fill(&directory).await?;
 
     let name = world.unique(label);
-    let export = &world.testbed().export;
     let annotations = provisioned_by.map(|by| json!({"pv.kubernetes.io/provisioned-by": by}));
-    let volume = serde_json::from_value(json!({
-        "metadata": {"name": name, "annotations": annotations},
-        "spec": {
-            "capacity": {"storage": "1Mi"},
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": policy,
-            "storageClassName": class.name_any(),
-            "nfs": {
-                "server": export.server,
-                "path": format!("{}/{directory}", export.path.trim_end_matches('/')),
-            },
-            "claimRef": {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "namespace": world.namespace(),
-                "name": format!("gone-{label}"),
-                "uid": uuid::Uuid::new_v4().to_string(),
-            },
+    let mut spec = json!({
+        "capacity": {"storage": "1Mi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": policy,
+        "storageClassName": class.name_any(),
+        "claimRef": {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "namespace": world.namespace(),
+            "name": format!("gone-{label}"),
+            "uid": uuid::Uuid::new_v4().to_string(),
         },
-    }))
-    .map_err(|error| Trouble::inconclusive(format!("a volume of the suite: {error}")))?;
+    });
+    if let (Some(spec), Value::Object(source)) = (spec.as_object_mut(), world.source_of(&directory))
+    {
+        spec.extend(source);
+    }
+    let metadata = json!({"name": name, "annotations": annotations});
+    let volume = typed(json!({"metadata": metadata, "spec": spec}))?;
     world.tracker.track(Tracked::Object {
         kind: Kind::Volume,
         namespace: String::new(),

@@ -21,7 +21,7 @@ pub(crate) struct Baseline {
     objects: BTreeSet<(Kind, String)>,
     /// Names of events of the namespace.
     events: BTreeSet<String>,
-    /// Entries of the export's root.
+    /// Entries of the export, as [`World::entries`] gives them.
     entries: BTreeSet<String>,
 }
 
@@ -65,9 +65,9 @@ impl World {
                 .is_none_or(|there| there.objects.contains(&(kind, name.to_owned())))
     }
 
-    /// Whether the export's root had the first component of `path` before the case.
+    /// Whether the export had the entry that holds `path` before the case.
     pub(super) fn entry_was_there(&self, path: &str) -> bool {
-        let entry = path.split('/').next().unwrap_or_default();
+        let entry = self.entry_of(path);
         !self.own_namespace
             && self
                 .baseline
@@ -114,7 +114,7 @@ impl World {
         })
     }
 
-    /// Whether an entry of the export's root belongs to this case by its name.
+    /// Whether an entry of the export belongs to this case by its name.
     pub(crate) fn bears_our_name(&self, entry: &str) -> bool {
         if self.own_namespace {
             return entry.contains(&self.namespace);
@@ -122,7 +122,7 @@ impl World {
         !self.entry_was_there(entry)
             && self.tracker.newest_first().iter().any(|thing| {
                 matches!(thing, Tracked::Object { kind: Kind::Claim, name, .. }
-                    if is_directory_of(entry, self.namespace(), name))
+                    if is_directory_of(self.own_path(entry), self.namespace(), name))
             })
     }
 

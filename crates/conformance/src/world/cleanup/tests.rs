@@ -56,6 +56,7 @@ fn world(server: &Server, export: &Export, namespace: Option<&str>) -> World {
         profiles: Vec::new(),
         features: Vec::new(),
         class: ClassTemplate::default(),
+        home: None,
         layout: testbed::subject::Layout::Nfs,
         limits: Limits::with(limits).unwrap(),
     };
