@@ -73,8 +73,8 @@ pub struct ToolsArgs {
     /// a `local` cluster needs.
     #[arg(long)]
     fetch: bool,
-    /// Only these: `local`, `kind`, `node-image` (a node image that is built here), or names of
-    /// tools; several are separated by commas.
+    /// Only these: `local`, `kind`, `node-image` (a node image that is built here), `packaging`
+    /// (charts and overlays), or names of tools; several are separated by commas.
     #[arg(
         long = "for",
         value_name = "WHAT",

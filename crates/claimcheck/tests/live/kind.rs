@@ -1,6 +1,8 @@
 //! Runs on `kind` clusters: interrupted at each stage of their boot, they leave Docker and the
 //! machine's mounts as they were.
 
+mod chart;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 

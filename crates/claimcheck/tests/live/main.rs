@@ -10,6 +10,8 @@
     reason = "a test ends where something unexpected happens"
 )]
 
+mod bench;
 mod kind;
 mod local;
+mod packaging;
 mod place;

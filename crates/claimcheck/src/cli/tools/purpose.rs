@@ -11,15 +11,18 @@ pub(crate) enum Purpose {
     Kind,
     /// A node image that is built here.
     NodeImage,
+    /// Rendering and installing the packages in `deploy`.
+    Packaging,
     /// One tool.
     One(Tool),
 }
 
 /// The purposes that stand for several tools, with their names.
-const NAMED: [(&str, Purpose); 3] = [
+const NAMED: [(&str, Purpose); 4] = [
     ("local", Purpose::Local),
     ("kind", Purpose::Kind),
     ("node-image", Purpose::NodeImage),
+    ("packaging", Purpose::Packaging),
 ];
 
 impl Purpose {
@@ -29,6 +32,7 @@ impl Purpose {
             Self::Local => Tool::LOCAL.into_iter().chain([Tool::Kubectl]).collect(),
             Self::Kind => Tool::KIND.to_vec(),
             Self::NodeImage => Tool::NODE_IMAGE.to_vec(),
+            Self::Packaging => Tool::PACKAGING.to_vec(),
             Self::One(tool) => vec![tool],
         }
     }
@@ -41,7 +45,7 @@ pub(crate) fn parse(word: &str) -> Result<Purpose, String> {
     }
     word.parse::<Tool>()
         .map(Purpose::One)
-        .map_err(|unknown| format!("{unknown}; or give local, kind or node-image"))
+        .map_err(|unknown| format!("{unknown}; or give local, kind, node-image or packaging"))
 }
 
 /// The tools of several purposes, each once, in the order of [`Tool::ALL`].
@@ -80,7 +84,10 @@ mod tests {
         assert_eq!(parse("node-image"), Ok(Purpose::NodeImage));
         assert_eq!(parse("ctr"), Ok(Purpose::One(Tool::Ctr)));
         let text = parse("kubelett").unwrap_err();
-        for part in ["did you mean `kubelet`?", "local, kind or node-image"] {
+        for part in [
+            "did you mean `kubelet`?",
+            "local, kind, node-image or packaging",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -88,17 +95,21 @@ mod tests {
     #[test]
     fn several_purposes_give_each_tool_once() {
         let both = tools(&[Purpose::NodeImage, Purpose::Local, Purpose::One(Tool::Etcd)]);
-        let all_but_kind: Vec<_> = Tool::ALL
+        let all_but_two: Vec<_> = Tool::ALL
             .into_iter()
-            .filter(|tool| *tool != Tool::Kind)
+            .filter(|tool| ![Tool::Kind, Tool::Helm].contains(tool))
             .collect();
-        assert_eq!(both, all_but_kind);
+        assert_eq!(both, all_but_two);
     }
 
     #[test]
     fn the_fewest_purposes_are_named_for_what_is_missing() {
         assert_eq!(covering(&[Tool::Kubectl, Tool::Etcd]), ["local"]);
         assert_eq!(covering(&[Tool::Ctr]), ["node-image"]);
-        assert_eq!(covering(&Tool::ALL), ["local", "kind", "node-image"]);
+        assert_eq!(covering(&[Tool::Helm]), ["packaging"]);
+        assert_eq!(
+            covering(&Tool::ALL),
+            ["local", "kind", "node-image", "packaging"]
+        );
     }
 }
