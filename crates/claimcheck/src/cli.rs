@@ -14,6 +14,7 @@ use crate::printer::Printer;
 use crate::signals::Interrupts;
 
 pub(crate) mod arguments;
+mod bench;
 mod completions;
 pub mod doctor;
 mod down;
@@ -65,6 +66,8 @@ enum Command {
     Provisioner(Box<::provisioner::cli::ProvisionerArgs>),
     /// Test the suite itself: each faulty variant of the reference must be caught by its case
     Mutants(Box<mutants::Args>),
+    /// Measure how fast subjects make, bind and delete volumes in bursts of claims
+    Bench(Box<bench::Args>),
     /// Write a completion script for a shell
     Completions(completions::Args),
     /// Own a testbed until told to stop
@@ -158,6 +161,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args, printer).await,
             Self::Provisioner(args) => Ok(provisioner::run(*args).await),
             Self::Mutants(args) => Box::pin(mutants::run(*args, printer)).await,
+            Self::Bench(args) => Box::pin(bench::run(*args, printer)).await,
             Self::Completions(args) => {
                 completions::run(&args, &mut Cli::command(), printer).map(|()| Ended::Done)
             }
@@ -177,6 +181,7 @@ impl Command {
             Self::Tools(args) => Some(&args.log),
             Self::Doctor(args) => Some(&args.log),
             Self::Mutants(args) => Some(&args.log),
+            Self::Bench(args) => Some(&args.log),
             Self::Provisioner(_) | Self::Completions(_) | Self::Supervise(_) => None,
         }
     }

@@ -48,6 +48,8 @@ pub enum Cause {
     Testbed,
     /// A signal.
     Interrupted,
+    /// A subject that was measured did not get through a burst of claims.
+    SubjectFailed,
     /// The suite did not catch one of its mutants, or something unrelated failed on one.
     MutantSurvived,
     /// Ourselves.
@@ -69,7 +71,7 @@ pub const fn code(ended: Ended) -> u8 {
             totals,
             interrupted: false,
         } => of_totals(totals),
-        Ended::Failed(Cause::MutantSurvived) => CASES_FAILED,
+        Ended::Failed(Cause::MutantSurvived | Cause::SubjectFailed) => CASES_FAILED,
         Ended::Failed(Cause::Usage) => USAGE,
         Ended::Failed(Cause::NothingRan) => NOTHING_RAN,
         Ended::Failed(Cause::Testbed) => TESTBED,

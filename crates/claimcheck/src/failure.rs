@@ -43,6 +43,11 @@ impl Failure {
         Self::of(Cause::Testbed, error)
     }
 
+    /// The subject that is measured did not do its work.
+    pub(crate) fn subject(error: impl Into<anyhow::Error>) -> Self {
+        Self::of(Cause::SubjectFailed, error)
+    }
+
     /// Something of ours did not work.
     pub(crate) fn defect(error: impl Into<anyhow::Error>) -> Self {
         Self::of(Cause::Defect, error)

@@ -5,6 +5,7 @@
 
 mod attach;
 mod bed;
+mod bench;
 pub mod cli;
 pub mod exit;
 mod failure;

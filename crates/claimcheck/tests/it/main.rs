@@ -5,6 +5,7 @@
     reason = "a test ends where something unexpected happens"
 )]
 
+mod bench;
 mod canned;
 mod doctor;
 mod errors;

@@ -1,0 +1,382 @@
+//! One burst: claims made at once and bound, deleted at once and their volumes gone.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use camino::Utf8Path;
+use futures::future::try_join;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{Api, DeleteParams, PostParams};
+use testbed::subject::RunningSubject;
+use tokio::task::block_in_place;
+use tokio::time::interval;
+
+use super::audit::{AuditLog, Tally};
+use super::ground::Ground;
+use super::objects::{self, NAMESPACE, Names};
+use super::order::BenchSubject;
+use super::timeline::{Counts, Marks};
+use super::usage::{self, Usage};
+use super::watching::{Stalled, Watching, until};
+use crate::failure::Failure;
+
+/// Calls of the bench at once: enough to be ahead of any provisioner, few enough to leave the API
+/// server to it.
+const CALLS: usize = 16;
+/// How long nothing may happen where only the control plane works.
+const CONTROL_PLANE_STALL: Duration = Duration::from_mins(1);
+/// How long a subject must not have written anything before its calls are counted: events may come
+/// after what they tell of.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long is waited for that.
+const QUIET_LIMIT: Duration = Duration::from_secs(30);
+/// How often the audit log is looked at: a file tells nobody that it grew.
+const QUIET_POLL: Duration = Duration::from_millis(100);
+
+/// What one burst showed.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    /// The steps of every claim.
+    pub(super) marks: Vec<Marks>,
+    /// When the first claim was sent off, since the epoch of the marks.
+    pub(super) provisioning: Duration,
+    /// When the first deletion was sent off.
+    pub(super) reclaiming: Duration,
+    /// What the subject used; `None` for the ceiling.
+    pub(super) spent: Option<Spent>,
+}
+
+/// What a subject used in one burst.
+#[derive(Clone, Debug)]
+pub(super) struct Spent {
+    /// API calls from the first claim on.
+    pub(super) provision: Tally,
+    /// API calls from the first deletion on.
+    pub(super) reclaim: Tally,
+    /// Memory and processor time since its start.
+    pub(super) usage: Usage,
+    /// What it left on the export, hidden names apart.
+    pub(super) left_on_export: usize,
+    /// Whether it was still writing when its calls were counted.
+    pub(super) restless: bool,
+}
+
+/// A burst to do.
+pub(super) struct Burst<'a> {
+    /// What it runs on.
+    pub(super) ground: &'a Ground,
+    /// Its number among all bursts of the bench.
+    pub(super) number: usize,
+    /// How many claims.
+    pub(super) claims: usize,
+}
+
+impl Burst<'_> {
+    /// The controller-manager alone, on volumes that are made beforehand.
+    ///
+    /// # Errors
+    /// The control plane refuses something, or gets stuck.
+    pub(super) async fn ceiling(&self) -> Result<Sample, Failure> {
+        let names = Names::of(self.number);
+        self.make_class(&names, None).await?;
+        let mut watching = self.watch(&names).await?;
+        self.make_volumes(&names).await?;
+        let all = self.claims;
+        self.wait(&watching, "volumes Available", |counts| {
+            counts.available == all
+        })
+        .await?;
+
+        let provisioning = watching.now();
+        try_join(
+            self.make_claims(&names),
+            self.wait(&watching, "claims Bound", |counts| counts.bound == all),
+        )
+        .await?;
+
+        let reclaiming = watching.now();
+        let counts = watching.counts();
+        let gone = async {
+            until(counts, CONTROL_PLANE_STALL, |counts| gone(counts, all))
+                .await
+                .map_err(|stalled| stuck("volumes gone", all, &stalled))
+        };
+        let volumes: Api<PersistentVolume> = Api::all(self.ground.client());
+        let released = &mut watching.released;
+        // What an ideal provisioner would do that has nothing to remove.
+        let deleting = stream::poll_fn(|context| released.poll_recv(context))
+            .take(all)
+            .map(Ok)
+            .try_for_each_concurrent(CALLS, |index| {
+                delete(&volumes, names.object(index), "volume")
+            });
+        try_join(try_join(self.delete_claims(&names), deleting), gone).await?;
+        self.delete_class(&names).await?;
+        Ok(Sample {
+            marks: watching.marks(),
+            provisioning,
+            reclaiming,
+            spent: None,
+        })
+    }
+
+    /// A subject, started anew on an empty export.
+    ///
+    /// # Errors
+    /// The subject ends by itself or gets stuck; the control plane refuses something.
+    pub(super) async fn subject(
+        &self,
+        subject: &BenchSubject,
+        audit: &mut AuditLog,
+        logs: &Utf8Path,
+    ) -> Result<Sample, Failure> {
+        let names = Names::of(self.number);
+        self.make_class(&names, Some(subject)).await?;
+        let export = self.ground.serve(self.number).await?;
+        let running = self.ground.start(subject, &export, logs).await?;
+        let ended = running.exited();
+        let sample = tokio::select! {
+            sample = self.measured(subject, &running, &names, audit, export.directory()) => sample?,
+            end = ended => {
+                return Err(Failure::subject(anyhow!(
+                    "subject `{}` ended by itself ({end}); its log is {}:\n{}",
+                    subject.name(),
+                    running.log(),
+                    running.tail()
+                )));
+            }
+        };
+        self.ground.stop(running).await?;
+        self.ground.remove(export).await?;
+        self.delete_class(&names).await?;
+        Ok(sample)
+    }
+
+    async fn measured(
+        &self,
+        subject: &BenchSubject,
+        running: &RunningSubject,
+        names: &Names,
+        audit: &mut AuditLog,
+        export: &Utf8Path,
+    ) -> Result<Sample, Failure> {
+        let all = self.claims;
+        let watching = self.watch(names).await?;
+        block_in_place(|| audit.skip()).map_err(Failure::testbed)?;
+        let wait = |what: &'static str, reached: fn(Counts, usize) -> bool| {
+            let counts = watching.counts();
+            async move {
+                until(counts, subject.stall, |counts| reached(counts, all))
+                    .await
+                    .map_err(|stalled| subject_stuck(subject, running, what, all, &stalled))
+            }
+        };
+
+        let provisioning = watching.now();
+        try_join(
+            self.make_claims(names),
+            wait("claims Bound", |counts, all| counts.bound == all),
+        )
+        .await?;
+        let mut provision = Tally::default();
+        let quiet = settled(audit, &mut provision, &subject.user).await?;
+
+        let reclaiming = watching.now();
+        try_join(self.delete_claims(names), wait("volumes gone", gone)).await?;
+        let mut reclaim = Tally::default();
+        let quiet_again = settled(audit, &mut reclaim, &subject.user).await?;
+
+        let group = running.record().map_or(0, |child| child.pid);
+        let usage = usage::of_group(group).map_err(Failure::testbed)?;
+        Ok(Sample {
+            marks: watching.marks(),
+            provisioning,
+            reclaiming,
+            spent: Some(Spent {
+                provision,
+                reclaim,
+                usage: usage.unwrap_or_default(),
+                left_on_export: left(export)?,
+                restless: !(quiet && quiet_again),
+            }),
+        })
+    }
+
+    /// Watches, and ends when both watches have begun.
+    async fn watch(&self, names: &Names) -> Result<Watching, Failure> {
+        let watching = Watching::start(&self.ground.client(), names, self.claims);
+        self.wait(&watching, "watches begun", |counts| counts.listed >= 2)
+            .await?;
+        Ok(watching)
+    }
+
+    async fn wait(
+        &self,
+        watching: &Watching,
+        what: &str,
+        reached: impl Fn(Counts) -> bool,
+    ) -> Result<(), Failure> {
+        until(watching.counts(), CONTROL_PLANE_STALL, reached)
+            .await
+            .map_err(|stalled| stuck(what, self.claims, &stalled))
+    }
+
+    async fn make_class(
+        &self,
+        names: &Names,
+        subject: Option<&BenchSubject>,
+    ) -> Result<(), Failure> {
+        let class = objects::class(names, subject.map(|subject| &subject.file));
+        let api: Api<StorageClass> = Api::all(self.ground.client());
+        let made = api.create(&PostParams::default(), &class).await;
+        made.map(drop)
+            .with_context(|| format!("class {} was not made", names.class()))
+            .map_err(Failure::testbed)
+    }
+
+    async fn delete_class(&self, names: &Names) -> Result<(), Failure> {
+        let api: Api<StorageClass> = Api::all(self.ground.client());
+        delete(&api, names.class(), "class").await
+    }
+
+    async fn make_volumes(&self, names: &Names) -> Result<(), Failure> {
+        let api: Api<PersistentVolume> = Api::all(self.ground.client());
+        self.for_each(|index| {
+            let (api, volume) = (&api, objects::volume(names, index));
+            async move {
+                let made = api.create(&PostParams::default(), &volume).await;
+                made.map(drop)
+                    .with_context(|| format!("volume {} was not made", names.object(index)))
+                    .map_err(Failure::testbed)
+            }
+        })
+        .await
+    }
+
+    async fn make_claims(&self, names: &Names) -> Result<(), Failure> {
+        let api = self.claims_api();
+        self.for_each(|index| {
+            let (api, claim) = (&api, objects::claim(names, index));
+            async move {
+                let made = api.create(&PostParams::default(), &claim).await;
+                made.map(drop)
+                    .with_context(|| {
+                        format!("claim {NAMESPACE}/{} was not made", names.object(index))
+                    })
+                    .map_err(Failure::testbed)
+            }
+        })
+        .await
+    }
+
+    async fn delete_claims(&self, names: &Names) -> Result<(), Failure> {
+        let api = self.claims_api();
+        self.for_each(|index| delete(&api, names.object(index), "claim"))
+            .await
+    }
+
+    fn claims_api(&self) -> Api<PersistentVolumeClaim> {
+        Api::namespaced(self.ground.client(), NAMESPACE)
+    }
+
+    /// Does something for each claim, some at once, and ends with the first failure.
+    async fn for_each<F>(&self, work: impl Fn(usize) -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        stream::iter((0..self.claims).map(Ok))
+            .try_for_each_concurrent(CALLS, work)
+            .await
+    }
+}
+
+fn gone(counts: Counts, all: usize) -> bool {
+    counts.claims_gone == all && counts.volumes_gone == all
+}
+
+async fn delete<K>(api: &Api<K>, name: String, kind: &str) -> Result<(), Failure>
+where
+    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let deleted = api.delete(&name, &DeleteParams::default()).await;
+    deleted
+        .map(drop)
+        .with_context(|| format!("{kind} {name} was not deleted"))
+        .map_err(Failure::testbed)
+}
+
+/// Counts the subject's calls until it has written nothing for a while; whether it came to that.
+async fn settled(audit: &mut AuditLog, tally: &mut Tally, user: &str) -> Result<bool, Failure> {
+    let mut ticks = interval(QUIET_POLL);
+    let begun = Instant::now();
+    let mut last = begun;
+    loop {
+        ticks.tick().await;
+        let before = tally.writes();
+        block_in_place(|| audit.read_into(tally, user))
+            .context("the audit log cannot be read")
+            .map_err(Failure::testbed)?;
+        if tally.writes() != before {
+            last = Instant::now();
+        }
+        if last.elapsed() >= QUIET {
+            return Ok(true);
+        }
+        if begun.elapsed() >= QUIET_LIMIT {
+            return Ok(false);
+        }
+    }
+}
+
+/// Entries of the export that are not hidden: directories of volumes, archives.
+fn left(export: &Utf8Path) -> Result<usize, Failure> {
+    let entries = fs_err::read_dir(export).map_err(Failure::testbed)?;
+    let mut count = 0;
+    for entry in entries {
+        let name = entry.map_err(Failure::testbed)?.file_name();
+        count += usize::from(!name.to_string_lossy().starts_with('.'));
+    }
+    Ok(count)
+}
+
+fn so_far(what: &str, all: usize, stalled: &Stalled) -> String {
+    let Stalled { limit, counts } = stalled;
+    format!(
+        "not all {what}, and nothing more happened within {} s; of {all} claims {} were made, {} \
+         had a volume, {} were Bound, {} are gone, and {} volumes are gone",
+        limit.as_secs(),
+        counts.claims,
+        counts.volumes,
+        counts.bound,
+        counts.claims_gone,
+        counts.volumes_gone,
+    )
+}
+
+fn stuck(what: &str, all: usize, stalled: &Stalled) -> Failure {
+    Failure::testbed(anyhow!(
+        "the control plane alone: {}",
+        so_far(what, all, stalled)
+    ))
+}
+
+fn subject_stuck(
+    subject: &BenchSubject,
+    running: &RunningSubject,
+    what: &str,
+    all: usize,
+    stalled: &Stalled,
+) -> Failure {
+    Failure::subject(anyhow!(
+        "subject `{}`: {}",
+        subject.name(),
+        so_far(what, all, stalled)
+    ))
+    .hint(format!(
+        "its log is {}; `limits: {{ claim-bound: ... }}` of the subject file sets how long nothing \
+         may happen",
+        running.log()
+    ))
+}
