@@ -146,28 +146,35 @@ impl Claims {
 
     fn see(&self, claim: PersistentVolumeClaim) {
         let uid = uid_of(&claim);
-        // The class may come, go and be replaced: what asks for us stays in view whatever it says.
-        let decision = if self.rules.is_our_claim(&self.config.target, &claim, None) {
-            self.decide(&claim, self.class_of(&claim).as_deref())
-        } else {
-            ClaimDecision::Ignore("it does not ask for us")
-        };
-        if let ClaimDecision::Ignore(_) = decision {
-            lock(&self.pending).remove(&uid);
-            if self.has_unfinished(&uid) {
-                self.queue.add(uid);
-            } else {
-                self.note_resize(&claim);
-            }
+        if !self.rules.is_our_claim(&self.config.target, &claim, None) {
+            self.let_be(&claim, &uid);
             return;
         }
-        let slim = Arc::new(slim(claim));
+        let slim = Arc::new(slim(claim.clone()));
+        // In view before its class is looked up: a class that comes at this very moment either finds
+        // the claim there or is found by it. The class may come, go and be replaced: what asks for us
+        // stays in view whatever it says.
         let old = lock(&self.pending).insert(uid.clone(), slim.clone());
+        let decision = self.decide(&claim, self.class_of(&claim).as_deref());
+        if let ClaimDecision::Ignore(_) = decision {
+            self.let_be(&claim, &uid);
+            return;
+        }
         if old.is_none_or(|old| old != slim) {
             lock(&self.backoff).reset(&uid);
             if !matches!(decision, ClaimDecision::Wait(_)) {
                 self.queue.add(uid);
             }
+        }
+    }
+
+    /// A claim that does not wait for a volume of ours, or not any more.
+    fn let_be(&self, claim: &PersistentVolumeClaim, uid: &str) {
+        lock(&self.pending).remove(uid);
+        if self.has_unfinished(uid) {
+            self.queue.add(uid.to_owned());
+        } else {
+            self.note_resize(claim);
         }
     }
 
@@ -316,7 +323,11 @@ impl Claims {
             if let Some(next) = self.serve(share, uid, &seen).await? {
                 return Ok(next);
             }
-            lock(&self.pending).remove(uid);
+            let mut pending = lock(&self.pending);
+            // What the watch has shown since then is looked at once more.
+            if pending.get(uid).is_some_and(|now| Arc::ptr_eq(now, &seen)) {
+                pending.remove(uid);
+            }
         }
         self.settle(share, uid).await
     }
