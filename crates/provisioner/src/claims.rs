@@ -122,7 +122,7 @@ impl Claims {
     /// Takes a change the watch shows.
     pub(crate) fn observe(&self, change: Change<PersistentVolumeClaim>) {
         match change {
-            Change::There(claim) => self.see(claim),
+            Change::There(claim) => self.see(&claim),
             Change::Gone(claim) => self.ended(&uid_of(&claim)),
             Change::Listed(uids) => {
                 let gone: HashSet<String> = lock(&self.pending)
@@ -144,10 +144,10 @@ impl Claims {
         }
     }
 
-    fn see(&self, claim: PersistentVolumeClaim) {
-        let uid = uid_of(&claim);
-        if !self.rules.is_our_claim(&self.config.target, &claim, None) {
-            self.let_be(&claim, &uid);
+    fn see(&self, claim: &PersistentVolumeClaim) {
+        let uid = uid_of(claim);
+        if !self.rules.is_our_claim(&self.config.target, claim, None) {
+            self.let_be(claim, &uid);
             return;
         }
         let slim = Arc::new(slim(claim.clone()));
@@ -155,9 +155,9 @@ impl Claims {
         // the claim there or is found by it. The class may come, go and be replaced: what asks for us
         // stays in view whatever it says.
         let old = lock(&self.pending).insert(uid.clone(), slim.clone());
-        let decision = self.decide(&claim, self.class_of(&claim).as_deref());
+        let decision = self.decide(claim, self.class_of(claim).as_deref());
         if let ClaimDecision::Ignore(_) = decision {
-            self.let_be(&claim, &uid);
+            self.let_be(claim, &uid);
             return;
         }
         if old.is_none_or(|old| old != slim) {
