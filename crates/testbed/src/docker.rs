@@ -93,6 +93,31 @@ pub async fn run(args: &[&str]) -> Result<String, DockerError> {
     judge(args, &output)
 }
 
+/// Makes something that carries the [`LABEL`] of the testbed in `directory`: runs `docker CALL --label
+/// ... ARGS`. Nobody ends the client early, not even the end of this process: Docker goes on with a
+/// request whose client is dead, and who removes the testbed can only wait for a client
+/// ([`crate::state::MARK`] finds it).
+///
+/// # Errors
+/// As [`run`].
+#[cfg(feature = "kind")]
+pub(crate) async fn make(
+    call: &[&str],
+    args: &[&str],
+    directory: &Utf8Path,
+) -> Result<String, DockerError> {
+    let label = format!("{LABEL}={directory}");
+    let args = [call, &["--label", &label], args].concat();
+    let mut command = command(&args);
+    command
+        .kill_on_drop(false)
+        // A terminal's interrupt goes to the whole group of what runs in its foreground.
+        .process_group(0)
+        .env(crate::state::MARK, directory);
+    let output = command.output().await.map_err(DockerError::Missing)?;
+    judge(&args, &output)
+}
+
 /// As [`run`], with `input` on standard input.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 //! not even `kill -9` of the owner leaves a child behind. Linux only.
 
 mod child;
+mod group;
 mod guard;
 mod log;
 mod ports;

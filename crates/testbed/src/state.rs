@@ -16,6 +16,10 @@ pub use sweep::containers::mark_docker;
 #[cfg(feature = "kind")]
 pub(crate) use sweep::containers::{remove_containers, remove_nodes};
 #[cfg(feature = "local")]
+pub(crate) use sweep::makers::arguments;
+#[cfg(feature = "kind")]
+pub(crate) use sweep::makers::{UnderWay, makes};
+#[cfg(feature = "local")]
 pub use sweep::{MARK, Swept, end, marked, remove_directory, sweep_dead};
 
 mod owner;

@@ -14,7 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use nix::unistd::geteuid;
 use support::{PROBE, Probe, eventually};
 use testbed::process::{Child, Spec};
-use testbed::state::Owner;
+use testbed::state::{MARK, Owner, marked};
 
 /// Grace that no test wants to use up.
 const LONG: Duration = Duration::from_mins(1);
@@ -97,6 +97,40 @@ async fn dropping_a_child_kills_its_whole_group() {
     let leader = Owner::of(child.pid()).unwrap();
     drop(child);
     assert!(eventually(|| !leader.is_alive() && !grandchild.is_alive()));
+}
+
+#[tokio::test]
+async fn a_child_that_was_started_and_is_never_taken_ends() {
+    let place = place();
+    let spec = shell(&place, "echo $$; exec sleep 600");
+    let log = spec.log.clone();
+    let mut spawn = Box::pin(Child::spawn(spec));
+    assert!(futures::poll!(&mut spawn).is_pending());
+    // The child runs, and its owner has not been told yet when it is interrupted.
+    let pid = || testbed::process::tail(&log, 1).parse::<u32>().ok();
+    assert!(eventually(|| pid().is_some()));
+    let child = Owner::of(pid().unwrap()).unwrap();
+    drop(spawn);
+    assert!(eventually(|| !child.is_alive()));
+}
+
+#[tokio::test]
+async fn a_child_whose_start_is_given_up_does_not_start_after_that() {
+    let place = place();
+    for number in 0..50 {
+        let mut spec = shell(&place, "exec sleep 600");
+        let directory = place.path.join(number.to_string());
+        spec.env.insert(MARK.to_owned(), directory.to_string());
+        let mut spawn = Box::pin(Child::spawn(spec));
+        // Somewhere on its way.
+        let _ = futures::poll!(&mut spawn);
+        drop(spawn);
+        // What there is was killed, so it can only vanish from here on.
+        assert!(eventually(|| marked(&directory).is_empty()));
+        for _ in 0..5 {
+            assert_eq!(marked(&directory), []);
+        }
+    }
 }
 
 #[tokio::test]

@@ -23,12 +23,15 @@ mod call;
 mod serve;
 mod tls;
 mod upstream;
+mod warnings;
 
 pub use answer::Status;
 pub use call::ApiCall;
+pub use warnings::Warned;
 
 use tls::Tls;
 use upstream::Upstream;
+use warnings::Warnings;
 
 /// Name of the one cluster, user and context of the kubeconfig.
 const NAME: &str = "claimcheck";
@@ -67,6 +70,7 @@ struct Shared {
     upstream: Upstream,
     plan: ApiPlan,
     gate: Gate,
+    warnings: Warnings,
 }
 
 /// A running proxy. It ends with all its connections when it is dropped.
@@ -101,6 +105,7 @@ impl ApiProxy {
             upstream,
             plan: ApiPlan::default(),
             gate: Gate::new(),
+            warnings: Warnings::default(),
         });
         let stop = CancellationToken::new();
         tokio::spawn(accept(listener, tls.acceptor, shared.clone(), stop.clone()));
@@ -135,6 +140,12 @@ impl ApiProxy {
     /// Its rules and its log.
     pub fn plan(&self) -> &ApiPlan {
         &self.shared.plan
+    }
+
+    /// The warnings that the server has sent with its answers until now, also with answers that a
+    /// fault kept from the client.
+    pub fn warnings(&self) -> Vec<Warned> {
+        self.shared.warnings.all()
     }
 
     /// Takes the API away (`true`: connections end, watches too; new ones are closed as soon as

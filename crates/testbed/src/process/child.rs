@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::Pid;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use super::group::{Group, Spared, raw};
 use super::{guard, log};
 use crate::state::{ChildRecord, Owner};
 
@@ -84,19 +84,19 @@ pub enum ProcessError {
     },
 }
 
-/// A running child process. Dropping it kills its whole group.
+/// A running child process. Dropping it kills its group.
 #[derive(Debug)]
 pub struct Child {
     name: String,
     log: Utf8PathBuf,
     record: ChildRecord,
-    /// True once the process was reaped: from then on its pid may belong to another process.
-    reaped: Arc<Mutex<bool>>,
+    group: Arc<Group>,
     status: watch::Receiver<Option<ExitStatus>>,
 }
 
 impl Child {
-    /// Starts a child in a process group of its own.
+    /// Starts a child in a process group of its own. When the future is dropped, at whatever moment,
+    /// then the child was killed or will never be started.
     ///
     /// A command that cannot be executed is found by its end, with the reason in its log: it is the
     /// guard that executes it.
@@ -104,36 +104,41 @@ impl Child {
     /// # Errors
     /// The log cannot be opened or the guard cannot be started.
     pub async fn spawn(spec: Spec) -> Result<Self, ProcessError> {
-        let Spec {
-            name, log: path, ..
-        } = &spec;
-        let (name, path) = (name.clone(), path.clone());
+        Self::start(spec, None).await
+    }
+
+    /// As [`Child::spawn`], for a child that starts processes which must come to their own end: those
+    /// of its group that `spared` is true for are sent no signals, whatever becomes of the child.
+    ///
+    /// # Errors
+    /// As [`Child::spawn`].
+    #[cfg(feature = "kind")]
+    pub(crate) async fn spawn_sparing(spec: Spec, spared: Spared) -> Result<Self, ProcessError> {
+        Self::start(spec, Some(spared)).await
+    }
+
+    async fn start(spec: Spec, spared: Option<Spared>) -> Result<Self, ProcessError> {
+        let (name, log) = (spec.name.clone(), spec.log.clone());
+        let wanted = Wanted::default();
         let (started, start) = oneshot::channel();
-        let (status_sender, status) = watch::channel(None);
-        let reaped = Arc::new(Mutex::new(false));
-        let shared = Arc::clone(&reaped);
         // One thread for each child, for as long as it lives: the kernel sends the death signal
         // when the *thread* that started the child ends (prctl(2)), and a runtime's threads come
         // and go.
         thread::Builder::new()
             .name(format!("child {name}"))
-            .spawn(move || watch_over(&spec, started, &status_sender, &shared))
+            .spawn({
+                let wanted = Arc::clone(&wanted.0);
+                move || watch_over(&spec, spared, &wanted, started)
+            })
             .map_err(|source| ProcessError::Start {
                 name: name.clone(),
                 source,
             })?;
-        let record = match start.await {
-            Ok(result) => result?,
+        match start.await {
+            Ok(result) => result,
             // The thread ended without an answer, which only a panic in it can do.
-            Err(_) => return Err(ProcessError::Vanished { name, log: path }),
-        };
-        Ok(Self {
-            name,
-            log: path,
-            record,
-            reaped,
-            status,
-        })
+            Err(_) => Err(ProcessError::Vanished { name, log }),
+        }
     }
 
     /// What people call it.
@@ -179,9 +184,9 @@ impl Child {
         }
     }
 
-    /// Sends `signal` to the whole group. Nothing happens after the process has ended.
+    /// Sends `signal` to the group. Nothing happens after the process has ended.
     pub fn signal(&self, signal: Signal) {
-        signal_group(&self.reaped, self.record.pid, signal);
+        self.group.signal(signal);
     }
 
     /// Ends the group: SIGTERM, then SIGKILL when the process has not ended within `grace`.
@@ -203,44 +208,68 @@ impl Drop for Child {
     }
 }
 
+/// Whether somebody still waits for a child to be started. Dropping it waits for a start that is under
+/// way, and prevents one that is not: whoever looks for processes afterwards misses none.
+struct Wanted(Arc<Mutex<bool>>);
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(true)))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+}
+
 /// Starts the child, waits for its end and reaps it.
 fn watch_over(
     spec: &Spec,
-    started: oneshot::Sender<Result<ChildRecord, ProcessError>>,
-    status: &watch::Sender<Option<ExitStatus>>,
-    reaped: &Mutex<bool>,
+    spared: Option<Spared>,
+    wanted: &Mutex<bool>,
+    started: oneshot::Sender<Result<Child, ProcessError>>,
 ) {
-    let mut child = match start(spec) {
-        Ok(child) => child,
+    let starting = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*starting {
+        return;
+    }
+    let mut process = match start(spec) {
+        Ok(process) => process,
         Err(error) => {
             let _ = started.send(Err(error));
             return;
         }
     };
-    let pid = child.id();
-    // An exited child is a zombie until it is reaped below, so only a system without /proc has no
-    // record; then a start time of 0 is recorded, which no later process matches.
-    let start_time = Owner::of(pid).map_or(0, |owner| owner.start_time);
-    let record = ChildRecord {
+    let pid = process.id();
+    let group = Arc::new(Group::new(pid, spared));
+    let (ended, status) = watch::channel(None);
+    let child = Child {
         name: spec.name.clone(),
-        pid,
-        start_time,
+        log: spec.log.clone(),
+        record: ChildRecord {
+            name: spec.name.clone(),
+            pid,
+            // An exited child is a zombie until it is reaped below, so only a system without /proc
+            // has no record; then a start time of 0 is recorded, which no later process matches.
+            start_time: Owner::of(pid).map_or(0, |owner| owner.start_time),
+        },
+        group: Arc::clone(&group),
+        status,
     };
-    if started.send(Ok(record)).is_err() {
-        // Who asked for the child has gone away; nobody else would end it.
-        signal_group(reaped, pid, Signal::SIGKILL);
-    }
+    // The child itself, not news of it: who asked for it may have gone away, before this or before
+    // the answer is taken, and what nobody takes is dropped, which kills it.
+    drop(started.send(Ok(child)));
+    drop(starting);
     // Leaves the child a zombie, so that its pid and its group's id stay its own ...
     let until_exit = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     while waitid(Id::Pid(raw(pid)), until_exit) == Err(Errno::EINTR) {}
     // ... while what it left of its group is killed.
-    signal_group(reaped, pid, Signal::SIGKILL);
-    let mut gone = lock(reaped);
-    let result = child.wait();
-    *gone = true;
-    drop(gone);
+    group.signal(Signal::SIGKILL);
+    let result = group.reap(&mut process);
     // Waiting for an own child that has exited does not fail.
-    status.send_replace(Some(result.unwrap_or_default()));
+    ended.send_replace(Some(result.unwrap_or_default()));
 }
 
 /// Starts the guard of a child.
@@ -278,22 +307,4 @@ fn start(spec: &Spec) -> Result<std::process::Child, ProcessError> {
         name: spec.name.clone(),
         source,
     })
-}
-
-/// Signals the group of a child unless the child was reaped.
-fn signal_group(reaped: &Mutex<bool>, pid: u32, signal: Signal) {
-    let gone = lock(reaped);
-    if !*gone {
-        // It can only fail when nothing is left to be signalled.
-        let _ = killpg(raw(pid), signal);
-    }
-}
-
-fn lock(reaped: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    reaped.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A pid for a system call. The kernel's largest is 2^22.
-fn raw(pid: u32) -> Pid {
-    Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX))
 }

@@ -13,8 +13,10 @@ use nix::unistd::Pid;
 use super::{ChildRecord, Owner, State, StateError};
 use crate::artifacts::Home;
 
+mod client;
 pub(super) mod containers;
 mod environment;
+pub(super) mod makers;
 
 /// Environment variable that every process of a testbed carries: the testbed's directory. It finds
 /// processes that no record names, such as children of the subject.
@@ -96,7 +98,8 @@ fn remove(home: &Home, name: &str) -> Result<Swept, StateError> {
         .and_then(|text| serde_json::from_slice(&text).ok());
     let recorded = state.as_ref().map_or(&[][..], |state| &state.children);
     let processes = kill_processes(&directory, recorded)?;
-    // After the processes: one of them may be making containers.
+    // After the processes: one of them may be making containers. The clients of Docker that are left
+    // are waited for there.
     let containers::Removed {
         containers,
         networks,
@@ -113,13 +116,14 @@ fn remove(home: &Home, name: &str) -> Result<Swept, StateError> {
     })
 }
 
-/// Kills the recorded processes that still run, and every process that carries the testbed's mark.
+/// Kills the recorded processes that still run, and every process that carries the testbed's mark, but
+/// for the clients of Docker that make something, where somebody waits for their end.
 fn kill_processes(
     directory: &Utf8Path,
     recorded: &[ChildRecord],
 ) -> Result<Vec<(String, u32)>, StateError> {
     let mut killed: Vec<(String, u32)> = Vec::new();
-    let mut owners = Vec::new();
+    let mut dying = Vec::new();
     for child in recorded.iter().filter(|child| child.is_alive()) {
         // Its group first: the group has the id of the process, which cannot be in use elsewhere
         // while the process lives.
@@ -128,27 +132,32 @@ fn kill_processes(
             Err(error) => return Err(std::io::Error::from(error).into()),
         }
         killed.push((child.name.clone(), child.pid));
-        owners.push(Owner {
+        dying.push(Owner {
             pid: child.pid,
             start_time: child.start_time,
         });
     }
-    for (name, owner) in marked(directory) {
-        if !killed.iter().any(|(_, pid)| *pid == owner.pid) {
-            signal(owner.pid, Signal::SIGKILL)?;
-            killed.push((name, owner.pid));
-            owners.push(owner);
+    let makers_stay = containers::is_marked(directory);
+    let until = Instant::now() + 2 * DEATH_LIMIT;
+    // Again until there is none: one that was killed may have started another just before.
+    while gone(&dying, DEATH_LIMIT) && Instant::now() < until {
+        let mut found = marked(directory);
+        found.retain(|(_, owner)| !(makers_stay && makers::is_maker(owner.pid)));
+        if found.is_empty() {
+            return Ok(killed);
         }
+        for (name, owner) in &found {
+            signal(owner.pid, Signal::SIGKILL)?;
+            killed.push((name.clone(), owner.pid));
+        }
+        dying = found.into_iter().map(|(_, owner)| owner).collect();
     }
-    if !gone(&owners, DEATH_LIMIT) {
-        let names: Vec<_> = killed
-            .iter()
-            .map(|(name, pid)| format!("{name} ({pid})"))
-            .collect();
-        let text = format!("processes did not end after SIGKILL: {}", names.join(", "));
-        return Err(std::io::Error::new(ErrorKind::TimedOut, text).into());
-    }
-    Ok(killed)
+    let names: Vec<_> = killed
+        .iter()
+        .map(|(name, pid)| format!("{name} ({pid})"))
+        .collect();
+    let text = format!("processes did not end after SIGKILL: {}", names.join(", "));
+    Err(std::io::Error::new(ErrorKind::TimedOut, text).into())
 }
 
 /// The processes whose environment carries the mark of the testbed in `directory`, except this one.
@@ -266,7 +275,7 @@ fn open_up(directory: &Utf8Path) -> Result<(), StateError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt as _;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -313,12 +322,6 @@ mod tests {
                 .process_group(0)
                 .spawn()
                 .unwrap();
-            // The kernel lets the parent go on a moment before the new environment is in place.
-            let wanted = format!("{MARK}={mark}");
-            let path = format!("/proc/{}/environ", child.id());
-            while !fs_err::read_to_string(&path).unwrap().contains(&wanted) {
-                thread::sleep(POLL);
-            }
             Self(child)
         }
 
@@ -348,6 +351,36 @@ mod tests {
         assert_eq!(swept[0].processes, [("sleep".to_owned(), marked.pid())]);
         assert!(!marked.runs());
         assert!(other.runs());
+    }
+
+    #[test]
+    fn what_makes_something_in_docker_stays_where_it_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = Utf8Path::from_path(directory.path()).unwrap();
+        let programs = tempfile::tempdir().unwrap();
+        let docker = programs.path().join("docker");
+        fs_err::write(&docker, "#!/bin/sh\nread line\n").unwrap();
+        fs_err::set_permissions(&docker, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let start = || {
+            let child = Command::new(&docker)
+                .args(["network", "create", "x"])
+                .env(MARK, directory)
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap();
+            Sleeper(child)
+        };
+        let mut client = start();
+        // Nobody looks into Docker for this testbed.
+        let killed = kill_processes(directory, &[]).unwrap();
+        assert!(killed.iter().any(|(_, pid)| *pid == client.pid()));
+        assert!(!client.runs());
+        containers::mark_docker(directory).unwrap();
+        let (mut client, mut other) = (start(), Sleeper::start(directory.as_str()));
+        let killed = kill_processes(directory, &[]).unwrap();
+        assert!(killed.iter().any(|(_, pid)| *pid == other.pid()));
+        assert!(client.runs());
+        assert!(!other.runs());
     }
 
     #[test]

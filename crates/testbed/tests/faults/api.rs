@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use futures::TryStreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use hyper::header::{HeaderValue, WARNING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,6 +22,9 @@ use serde_json::{Value, json};
 use testbed::faults::api::{ApiCall, ApiProxy, Status};
 use testbed::faults::{Fault, Moment, When};
 use tokio::net::TcpListener;
+
+/// What the server sends when `old` is read.
+const WARNING_TEXT: &str = "299 - \"old is deprecated\"";
 
 type Created = Arc<Mutex<Vec<Value>>>;
 
@@ -69,7 +73,12 @@ async fn answer(
             String::from_utf8(body.to_vec()).unwrap(),
         ));
     }
-    Ok(reply(StatusCode::OK, volume("there").to_string()))
+    let mut found = reply(StatusCode::OK, volume("there").to_string());
+    if request.uri().path().ends_with("/old") {
+        let warning = HeaderValue::from_static(WARNING_TEXT);
+        found.headers_mut().insert(WARNING, warning);
+    }
+    Ok(found)
 }
 
 fn volume(name: &str) -> Value {
@@ -166,6 +175,24 @@ async fn calls_and_watches_pass_with_the_clients_token_and_are_named() {
         ]
     );
     assert_eq!(place.created(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_of_the_server_are_noted_with_their_calls() {
+    let place = Place::new().await;
+    let volumes = place.volumes().await;
+    volumes.get("there").await.unwrap();
+    assert_eq!(place.proxy.warnings(), []);
+    volumes.get("old").await.unwrap();
+    let warnings = place.proxy.warnings();
+    let found: Vec<_> = warnings
+        .iter()
+        .map(|warned| (warned.call.to_string(), warned.text.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [("get persistentvolumes old".to_owned(), WARNING_TEXT)]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

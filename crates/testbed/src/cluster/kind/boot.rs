@@ -81,7 +81,15 @@ async fn run(
             .unwrap_or_else(|_| Err(slow(options, "kind", KIND_LIMIT)))?;
         Ok(Instant::now())
     };
-    let (joined, parts) = try_join(created, Box::pin(parts(options, plan, reached))).await?;
+    let made = try_join(created, Box::pin(parts(options, plan, reached))).await;
+    let (joined, parts) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            // Its nodes are removed next: it must not be making another one.
+            kind.stop(Duration::ZERO).await;
+            return Err(error);
+        }
+    };
     let ended = Instant::now();
     let stages = vec![
         ("nodes", parts.prepared - started),

@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::{KindOptions, environment};
 use crate::cluster::ClusterError;
 use crate::process::{Child, Spec};
+use crate::state::makes;
 
 /// How often kind's log is looked at: a file tells nobody that it grew.
 const POLL: Duration = Duration::from_millis(100);
@@ -79,7 +80,8 @@ pub(super) async fn start(
         bind: Vec::new(),
         guard: options.guard.clone(),
     };
-    Ok(Child::spawn(spec).await?)
+    // Its calls of Docker that make nodes end by themselves, so that it is known what they made.
+    Ok(Child::spawn_sparing(spec, makes).await?)
 }
 
 /// Ends when kind has, after telling of each of its steps and marking how far it came.

@@ -40,13 +40,12 @@ impl DockerNetwork {
     pub async fn create(name: &str, directory: &Utf8Path) -> Result<Self, ClusterError> {
         mark_docker(directory)?;
         let network = docker::resource_name(name, directory);
-        let label = format!("{}={directory}", docker::LABEL);
         let mtu = default_mtu().await?;
         let mut tries = 1;
         loop {
-            let subnet = free_subnet(&network, &label).await?;
+            let subnet = free_subnet(&network, directory).await?;
             let addresses = Addresses::within(subnet);
-            let created = create(&network, &label, mtu.as_deref(), addresses).await;
+            let created = create(&network, directory, mtu.as_deref(), addresses).await;
             match created {
                 Ok(()) => {
                     return Ok(Self {
@@ -97,8 +96,8 @@ impl Addresses {
 /// The first address of a network that Docker would choose now. Docker tells by making one; an
 /// address can only be asked for on a network whose addresses were given explicitly, so that one
 /// goes again.
-async fn free_subnet(network: &str, label: &str) -> Result<Ipv4Addr, DockerError> {
-    docker::run(&["network", "create", "--label", label, network]).await?;
+async fn free_subnet(network: &str, directory: &Utf8Path) -> Result<Ipv4Addr, DockerError> {
+    docker::make(&["network", "create"], &[network], directory).await?;
     let format = "{{range .IPAM.Config}}{{.Subnet}} {{end}}";
     let inspect = ["network", "inspect", "--format", format, network];
     let answer = docker::run(&inspect).await?;
@@ -132,27 +131,20 @@ async fn default_mtu() -> Result<Option<String>, DockerError> {
 
 async fn create(
     network: &str,
-    label: &str,
+    directory: &Utf8Path,
     mtu: Option<&str>,
     addresses: Addresses,
 ) -> Result<(), DockerError> {
     let (subnet, given_out) = (addresses.subnet(), addresses.given_out());
     let gateway = addresses.host(GATEWAY).to_string();
     let mtu = mtu.map(|mtu| format!("com.docker.network.driver.mtu={mtu}"));
-    let mut args = vec!["network", "create", "--driver", "bridge", "--label", label];
-    args.extend([
-        "--subnet",
-        &subnet,
-        "--ip-range",
-        &given_out,
-        "--gateway",
-        &gateway,
-    ]);
+    let mut args = vec!["--driver", "bridge", "--subnet", &subnet];
+    args.extend(["--ip-range", &given_out, "--gateway", &gateway]);
     if let Some(mtu) = &mtu {
         args.extend(["--opt", mtu]);
     }
     args.push(network);
-    docker::run(&args).await?;
+    docker::make(&["network", "create"], &args, directory).await?;
     Ok(())
 }
 

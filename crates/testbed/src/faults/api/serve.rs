@@ -65,26 +65,26 @@ async fn meet(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
         body.clone(),
     );
     match shared.plan.take(&call) {
-        Verdict::Pass => pass(&shared, parts, body).await,
+        Verdict::Pass => pass(&shared, &call, parts, body).await,
         Verdict::Answer(status) => Ok(answer(status, &call)),
         Verdict::Cut => Err(Cut.into()),
         Verdict::LoseAnswer => {
-            pass(&shared, parts, body).await?;
+            pass(&shared, &call, parts, body).await?;
             Err(Cut.into())
         }
         Verdict::Delay(time) => {
             tokio::time::sleep(time).await;
-            pass(&shared, parts, body).await
+            pass(&shared, &call, parts, body).await
         }
         Verdict::HoldCall(held) => {
             if held.wait().await {
-                pass(&shared, parts, body).await
+                pass(&shared, &call, parts, body).await
             } else {
                 Err(Cut.into())
             }
         }
         Verdict::HoldAnswer(held) => {
-            let answer = pass(&shared, parts, body).await?;
+            let answer = pass(&shared, &call, parts, body).await?;
             if held.wait().await {
                 Ok(answer)
             } else {
@@ -95,7 +95,12 @@ async fn meet(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
 }
 
 /// Passes a request on; ends when the server has begun to answer, hence has carried it out.
-async fn pass(shared: &Shared, head: Parts, body: Bytes) -> Result<Response<Body>, Error> {
+async fn pass(
+    shared: &Shared,
+    call: &ApiCall,
+    head: Parts,
+    body: Bytes,
+) -> Result<Response<Body>, Error> {
     let path = head
         .uri
         .path_and_query()
@@ -108,6 +113,7 @@ async fn pass(shared: &Shared, head: Parts, body: Bytes) -> Result<Response<Body
         .upstream
         .send(head.method, path, headers, body)
         .await?;
+    shared.warnings.note(call, answer.headers());
     let mut response = Response::builder().status(answer.status());
     if let Some(place) = response.headers_mut() {
         *place = kept(answer.headers().clone(), &[CONNECTION, TRANSFER_ENCODING]);

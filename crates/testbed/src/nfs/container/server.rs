@@ -10,13 +10,15 @@ use std::net::Ipv4Addr;
 use camino::Utf8PathBuf;
 use testcontainers::core::Mount;
 use testcontainers::runners::AsyncRunner as _;
-use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt as _};
+use testcontainers::{
+    ContainerAsync, ContainerRequest, GenericImage, ImageExt as _, TestcontainersError,
+};
 use tracing::warn;
 
 use super::watch::{self, now};
 use super::{ContainerError, EXPORT, MOUNT_PORT, PORT, SQUASHED, clear, place, wait_ready};
 use crate::docker::{self, LABEL};
-use crate::state::ExportInfo;
+use crate::state::{ExportInfo, UnderWay};
 
 /// Permission bits of the export's root, as of a directory that an administrator exports.
 const EXPORT_MODE: u32 = 0o755;
@@ -68,7 +70,7 @@ impl ContainerExport {
             })?;
         remove_left_over(options).await?;
         let since = now();
-        let container = match request(options).start().await {
+        let container = match start(options).await {
             Ok(container) => container,
             Err(error) => {
                 // The library leaves a container that was made and did not start.
@@ -185,6 +187,20 @@ impl fmt::Debug for ContainerExport {
         f.debug_struct("ContainerExport")
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+/// Starts the container in a task of its own, which comes to its end whatever becomes of this future:
+/// Docker goes on with a request that nobody waits for any more, and only its answer tells when it is
+/// done. A container that then nobody takes is dropped, which removes it.
+async fn start(
+    options: &ContainerExportOptions,
+) -> Result<ContainerAsync<GenericImage>, TestcontainersError> {
+    let (request, under_way) = (request(options), UnderWay::of(&options.testbed));
+    let task = tokio::spawn(async move { (request.start().await, under_way) });
+    match task.await {
+        Ok((started, _)) => started,
+        Err(error) => Err(TestcontainersError::other(error)),
     }
 }
 

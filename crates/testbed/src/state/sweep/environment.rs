@@ -7,21 +7,50 @@
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::warn;
 
 /// How long one environment may take. A healthy one takes microseconds, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(2);
+/// How long a process that begins a new program is waited for, within [`LIMIT`].
+const EXEC_LIMIT: Duration = Duration::from_secs(1);
+/// How often it is looked at; it takes a fraction of that where it gets the processor at once.
+const POLL: Duration = Duration::from_millis(1);
 
 /// The environments of those of the processes that have one for this user: `NAME=VALUE` entries, each
 /// ended by a zero byte (proc(5)).
 pub(super) fn environments(pids: Vec<u32>) -> Vec<(u32, Vec<u8>)> {
-    read_each(
-        pids,
-        |pid| std::fs::read(format!("/proc/{pid}/environ")),
-        LIMIT,
-    )
+    read_each(pids, environment, LIMIT)
+}
+
+/// The environment of a process. In the middle of execve(2) it has none: the old one is gone, and the
+/// new one comes when the new program is mapped. Its parent goes on before that, so whoever starts a
+/// process and looks at once sees it like this.
+fn environment(pid: u32) -> io::Result<Vec<u8>> {
+    let until = Instant::now() + EXEC_LIMIT;
+    loop {
+        let environment = std::fs::read(format!("/proc/{pid}/environ"))?;
+        if !environment.is_empty() || !is_in_exec(pid) || Instant::now() >= until {
+            return Ok(environment);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Whether a process has a program but no place for an environment yet.
+fn is_in_exec(pid: u32) -> bool {
+    // Neither a zombie nor a thread of the kernel has a program.
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok()
+        && std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| end_of_environment(&stat) == Some(0))
+}
+
+/// Field 51 of `/proc/PID/stat` (proc(5)).
+fn end_of_environment(stat: &str) -> Option<u64> {
+    // The name stands in parentheses and may hold spaces and parentheses itself; field 3 follows.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(48)?.parse().ok()
 }
 
 /// Calls `read` for each process, in order, and gives what was read. One that takes longer than
@@ -101,6 +130,32 @@ mod tests {
             .custom_flags(OFlag::O_NONBLOCK.bits())
             .open(&stuck)
             .unwrap();
+    }
+
+    #[test]
+    fn a_process_has_its_environment_as_soon_as_it_was_started() {
+        for _ in 0..50 {
+            let mut child = std::process::Command::new("sleep")
+                .arg("600")
+                .env("GIVEN", "yes")
+                .spawn()
+                .unwrap();
+            let found = environments(vec![child.id()]);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let text = String::from_utf8_lossy(&found[0].1).into_owned();
+            assert!(text.contains("GIVEN=yes"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_environment_is_that_of_this_process() {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        assert!(end_of_environment(&stat).unwrap() > 0);
+        assert!(!is_in_exec(std::process::id()));
+        let zeros = "0 ".repeat(49);
+        assert_eq!(end_of_environment(&format!("1 (a) b) S {zeros}")), Some(0));
+        assert_eq!(end_of_environment("1 (a) S"), None);
     }
 
     #[test]
