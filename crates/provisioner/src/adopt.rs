@@ -13,10 +13,10 @@ use kube::ResourceExt;
 
 use crate::class::OnDelete;
 use crate::config::{Target, parse_bool};
-use crate::constants::{ADOPT, EXPORT_ID, ON_DELETE, OWNER, PROVISIONED_BY};
+use crate::constants::{ADOPT, EXPORT_ID, ON_DELETE, ORIGIN, OWNER, PROVISIONED_BY};
 use crate::path::RelativePath;
 use crate::path::naming::{self, PathError};
-use crate::records::ClaimId;
+use crate::records::{ClaimId, Origin};
 
 /// What is recorded of a volume that is taken over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub struct Adoption {
     pub claim: ClaimId,
     /// Its directory below the export's root.
     pub directory: RelativePath,
+    /// Where the directory came from: `adopted`, unless it is one of our own volumes, whose record
+    /// is lost, and says that its directory was there before it.
+    pub origin: Origin,
     /// What happens to the directory in the end.
     pub policy: Policy,
     /// The reclaim policy it has now.
@@ -98,9 +101,20 @@ pub fn assess(
             uid,
         },
         directory,
+        origin: origin(volume),
         policy: policy(target, volume, class),
         reclaim_policy: spec.persistent_volume_reclaim_policy,
     })
+}
+
+/// Whoever may edit a volume can say `reused` only to have its directory kept.
+fn origin(volume: &PersistentVolume) -> Origin {
+    let said = volume.annotations().get(ORIGIN);
+    if said.is_some_and(|text| text == Origin::Reused.as_str()) {
+        Origin::Reused
+    } else {
+        Origin::Adopted
+    }
 }
 
 /// What an administrator says on the volume, else what its class says now.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::backoff::{self, Backoff};
@@ -28,6 +27,9 @@ use crate::rules::Rules;
 use crate::volumes::Volumes;
 
 mod provision;
+mod waiting;
+
+use waiting::Waiting;
 
 /// How long a creation whose answer was lost may still happen: the API server ends a request after
 /// a minute (`--request-timeout`).
@@ -55,8 +57,8 @@ pub struct Claims {
     recorder: Recorder,
     fence: Fence,
     metrics: Arc<Metrics>,
-    /// Claims waiting for a volume, by UID, without what changes for no reason of ours.
-    pending: Mutex<HashMap<String, Arc<PersistentVolumeClaim>>>,
+    /// Claims waiting for a volume, by UID.
+    pending: Mutex<HashMap<String, Arc<Waiting>>>,
     /// Claims whose volume's creation had no answer, and when it can no longer happen.
     unanswered: Mutex<HashMap<String, Instant>>,
     backoff: Mutex<Backoff<String>>,
@@ -81,14 +83,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn uid_of(claim: &PersistentVolumeClaim) -> String {
     claim.metadata.uid.clone().unwrap_or_default()
-}
-
-/// A claim without status, version and managed fields: what is left changes by an edit only.
-fn slim(mut claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
-    claim.status = None;
-    claim.metadata.managed_fields = None;
-    claim.metadata.resource_version = None;
-    claim
 }
 
 impl Claims {
@@ -150,17 +144,17 @@ impl Claims {
             self.let_be(claim, &uid);
             return;
         }
-        let slim = Arc::new(slim(claim.clone()));
+        let waiting = Arc::new(Waiting::new(claim));
         // In view before its class is looked up: a class that comes at this very moment either finds
         // the claim there or is found by it. The class may come, go and be replaced: what asks for us
         // stays in view whatever it says.
-        let old = lock(&self.pending).insert(uid.clone(), slim.clone());
+        let old = lock(&self.pending).insert(uid.clone(), waiting.clone());
         let decision = self.decide(claim, self.class_of(claim).as_deref());
         if let ClaimDecision::Ignore(_) = decision {
             self.let_be(claim, &uid);
             return;
         }
-        if old.is_none_or(|old| old != slim) {
+        if old.is_none_or(|old| old != waiting) {
             lock(&self.backoff).reset(&uid);
             if !matches!(decision, ClaimDecision::Wait(_)) {
                 self.queue.add(uid);
@@ -199,7 +193,7 @@ impl Claims {
     pub(crate) fn class_changed(&self, class: &str) {
         let waiting: Vec<String> = lock(&self.pending)
             .iter()
-            .filter(|(_, claim)| decide::class_name(claim) == Some(class))
+            .filter(|(_, claim)| claim.class.as_deref() == Some(class))
             .map(|(uid, _)| uid.clone())
             .collect();
         for uid in waiting {
@@ -275,7 +269,7 @@ impl Claims {
         let result = attempt.await.unwrap_or_else(|_| {
             let error = StepError::TimedOut(limit);
             if let Some(claim) = self.pending(uid) {
-                self.tell_failure(&claim, &error);
+                self.tell_failure(&claim.as_claim(uid), &error);
             }
             Err(error)
         });
@@ -295,13 +289,11 @@ impl Claims {
                 self.metrics.retried("claims", error.category());
                 let claim = self.pending(uid);
                 tracing::info!(
-                    claim = claim.as_ref().map(|claim| format!(
-                        "{}/{}",
-                        claim.namespace().unwrap_or_default(),
-                        claim.name_any()
-                    )),
+                    claim = claim
+                        .as_ref()
+                        .map(|claim| format!("{}/{}", claim.namespace, claim.name)),
                     uid,
-                    class = claim.as_ref().and_then(|claim| decide::class_name(claim)),
+                    class = claim.as_ref().and_then(|claim| claim.class.as_deref()),
                     step = error.step(),
                     attempt = failures,
                     cause = error.category(),
@@ -313,13 +305,15 @@ impl Claims {
         }
     }
 
-    fn pending(&self, uid: &str) -> Option<Arc<PersistentVolumeClaim>> {
+    fn pending(&self, uid: &str) -> Option<Arc<Waiting>> {
         lock(&self.pending).get(uid).cloned()
     }
 
     async fn reconcile(&self, share: &Share, uid: &str) -> Result<Next, StepError> {
         if let Some(seen) = self.pending(uid) {
-            let _turn = share.turn(&self.rules.volume_name(&seen)).await;
+            let _turn = share
+                .turn(&self.rules.volume_name(&seen.as_claim(uid)))
+                .await;
             if let Some(next) = self.serve(share, uid, &seen).await? {
                 return Ok(next);
             }
@@ -337,7 +331,7 @@ impl Claims {
         &self,
         share: &Share,
         uid: &str,
-        seen: &Arc<PersistentVolumeClaim>,
+        seen: &Waiting,
     ) -> Result<Option<Next>, StepError> {
         if self
             .index
@@ -348,12 +342,11 @@ impl Claims {
             // Served; the controller manager binds it in its own time.
             return Ok(Some(Next::OnChange));
         }
-        let namespace = seen.namespace().unwrap_or_default();
-        let live = self.cluster.get_claim(&namespace, &seen.name_any()).await?;
+        let live = self.cluster.get_claim(&seen.namespace, &seen.name).await?;
         if !self.rules.is_same_claim(uid, live.as_ref()) {
             return Ok(None);
         }
-        let claim = live.unwrap_or_else(|| seen.as_ref().clone());
+        let claim = live.unwrap_or_else(|| seen.as_claim(uid));
         let class = self.class_of(&claim);
         match self.decide(&claim, class.as_deref()) {
             ClaimDecision::Ignore(reason) => {
@@ -387,3 +380,6 @@ impl Claims {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

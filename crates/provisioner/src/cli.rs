@@ -8,7 +8,6 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app;
@@ -19,11 +18,14 @@ use crate::seams::Seams;
 
 mod defaults;
 mod glog;
+mod limits;
 mod settings;
+mod signals;
 mod termination;
 
 pub use glog::normalise;
 pub use settings::{BackendName, RunArgs};
+pub use signals::hold_signals;
 
 /// Gives every claim a directory of its own on one existing NFS export.
 #[derive(Clone, Debug, Parser)]
@@ -152,7 +154,8 @@ pub fn init_logging(arguments: &ProvisionerArgs) -> Result<(), Error> {
 }
 
 /// Runs what was asked for: serves until SIGTERM, SIGINT or a fatal error, or answers and ends. The
-/// caller has installed a rustls provider and, if it wants logs, a subscriber ([`init_logging`]).
+/// caller has installed a rustls provider and, if it wants logs, a subscriber ([`init_logging`]). A
+/// process of its own has called [`hold_signals`] before anything else.
 ///
 /// # Errors
 /// Whatever ends the provisioner before it is asked to stop; [`Error::exit_code`] says what a
@@ -184,6 +187,14 @@ async fn dispatch(
     arguments: ProvisionerArgs,
     wrap: impl FnOnce(Seams) -> Seams,
 ) -> Result<(), Error> {
+    let shutdown = CancellationToken::new();
+    let _listening = if arguments.serves() {
+        Some(signals::stop_on_signal(shutdown.clone())?)
+    } else {
+        // A command that answers and ends is ended by a signal as any other program.
+        signals::release();
+        None
+    };
     let settings = arguments.run_args();
     let config = settings.config()?;
     let ignored = settings.glog.given();
@@ -193,15 +204,13 @@ async fn dispatch(
             "these logging flags of nfs-subdir have no effect here"
         );
     }
-    let seams = wrap(app::real_seams(&config).await?);
+    let seams = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ok(()),
+        seams = app::real_seams(&config) => wrap(seams?),
+    };
     match &arguments.command {
-        None | Some(Command::Run(_)) => {
-            let shutdown = CancellationToken::new();
-            let signals = stop_on_signal(shutdown.clone())?;
-            let result = app::run(config, seams, shutdown).await;
-            signals.abort();
-            result
-        }
+        None | Some(Command::Run(_)) => app::run(config, seams, shutdown).await,
         Some(Command::Check(arguments)) => {
             let report = commands::check::run(&config, &seams, settings.export_spelling()).await?;
             tell(&report, arguments.output)
@@ -239,21 +248,6 @@ fn tell(report: &dyn Report, output: Output) -> Result<(), Error> {
     }
 }
 
-fn stop_on_signal(shutdown: CancellationToken) -> Result<tokio::task::JoinHandle<()>, Error> {
-    let watch =
-        |kind| signal(kind).map_err(|error| Error::Logging(format!("watch signals: {error}")));
-    let mut terminate = watch(SignalKind::terminate())?;
-    let mut interrupt = watch(SignalKind::interrupt())?;
-    Ok(tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("asked to stop");
-        shutdown.cancel();
-    }))
-}
-
 /// The work is waiting, so a few threads do; each costs memory for as long as the process lives.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -264,7 +258,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Error> {
         .map_err(|error| Error::Logging(format!("start the runtime: {error}")))
 }
 
-/// The whole of the binary: parse, log, run, exit code.
+/// The whole of the binary after [`hold_signals`]: parse, log, run, exit code.
 pub fn main() -> ExitCode {
     let arguments = Cli::parse_from(normalise(std::env::args_os())).arguments;
     let outcome = init_logging(&arguments).and_then(|()| {

@@ -265,6 +265,10 @@ pub enum BackendChoice {
         nfs_port: Option<u16>,
         /// TCP port of MOUNT (RFC 1813, appendix I), version 3 only; `None`: ask the port mapper.
         mount_port: Option<u16>,
+        /// Numeric user the server is called as (`AUTH_SYS`).
+        uid: u32,
+        /// Numeric group, likewise.
+        gid: u32,
     },
 }
 

@@ -2,7 +2,8 @@
 //!
 //! One event per object and cause: the same again raises its count, at most every five minutes; a
 //! new cause is a new event. kube's own recorder does neither (its key omits the message) and
-//! writes another API group. Writing goes through a bounded queue and never delays what is told.
+//! writes another API group. Writing goes through a bounded queue, never delays what is told, and
+//! keeps out of the way of a burst ([`pace`]).
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,6 +25,10 @@ use crate::clock::Fence;
 use crate::cluster::{ApiCause, ClusterApi};
 use crate::config::Target;
 use crate::metrics::Metrics;
+
+mod pace;
+
+pub(crate) use pace::Pace;
 
 /// How often the count of one event is written at most.
 pub const COUNT_INTERVAL: Duration = Duration::from_mins(5);
@@ -162,10 +167,16 @@ pub fn volume_reference(volume: &PersistentVolume) -> ObjectReference {
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<(ObjectReference, Words)>,
+    pace: Arc<Pace>,
     metrics: Arc<Metrics>,
 }
 
 impl Recorder {
+    /// What is to be told of changes that the watches show.
+    pub(crate) fn pace(&self) -> Arc<Pace> {
+        self.pace.clone()
+    }
+
     /// Tells an event. Never waits; drops it with a warning when too many are waiting.
     pub fn tell(&self, object: ObjectReference, words: Words) {
         if words.type_ == "Warning" {
@@ -205,6 +216,7 @@ pub struct EventRights {
 /// The other end: writes events.
 pub struct Writer {
     queue: mpsc::Receiver<(ObjectReference, Words)>,
+    pace: Arc<Pace>,
     cluster: Arc<dyn ClusterApi>,
     component: String,
     fence: Fence,
@@ -262,13 +274,16 @@ pub fn channel(
     metrics: Arc<Metrics>,
 ) -> (Recorder, Writer) {
     let (sender, queue) = mpsc::channel(QUEUE);
+    let pace = Arc::new(Pace::default());
     (
         Recorder {
             queue: sender,
+            pace: pace.clone(),
             metrics,
         },
         Writer {
             queue,
+            pace,
             cluster,
             component,
             fence,
@@ -291,6 +306,10 @@ impl Writer {
                 let fence = self.fence.clone();
                 // Whoever holds the lease now tells what happens.
                 fence.guard(self.write(object, words, rights)).await.ok();
+                tokio::select! {
+                    () = self.pace.rest(self.queue.len(), QUEUE) => {}
+                    () = stop.cancelled() => {}
+                }
             }
         }
     }

@@ -13,13 +13,17 @@
 
 use futures::{StreamExt, TryStreamExt};
 
-use crate::backend::{Cause, Entry, Kind, is_temporary};
+use crate::backend::{Cause, Entry, Kind, Stat, is_temporary};
 use crate::constants::STATE_DIRECTORY;
 use crate::error::StepError;
 use crate::index::Index;
 use crate::path::{Component, RelativePath};
 use crate::records::Record;
 use crate::storage::{Storage, cause};
+
+mod expected;
+
+pub(crate) use expected::{Named, expected, has_record};
 
 /// Permission bits of everything in the state directory.
 const STATE_MODE: u32 = 0o700;
@@ -313,21 +317,50 @@ pub async fn load_foreign(
     owner: &str,
 ) -> Result<Vec<(String, Record)>, StepError> {
     let mut foreign = Vec::new();
-    for entry in storage.list(&state()).await? {
-        let other = entry.stat.kind == Kind::Directory
-            && entry.name != owner
-            && entry.name != "export-id"
-            && !entry.name.starts_with("new-");
-        if other && Component::new(entry.name.as_str()).is_ok() {
-            let records = read_records(storage, &entry.name).await?;
-            foreign.extend(
-                records
-                    .into_iter()
-                    .map(|record| (entry.name.clone(), record)),
-            );
-        }
+    for other in foreign_owners(storage, owner).await? {
+        let records = read_records(storage, &other).await?;
+        foreign.extend(records.into_iter().map(|record| (other.clone(), record)));
     }
     Ok(foreign)
+}
+
+/// The record that another deployment has for a volume of this name, as for a claim that both
+/// serve, with its id. A listing may miss a file that is being replaced; a look for its name does
+/// not.
+///
+/// # Errors
+/// [`StepError::Storage`] when a directory cannot be listed or a record cannot be read.
+pub(crate) async fn foreign_record(
+    storage: &Storage,
+    owner: &str,
+    volume: &str,
+) -> Result<Option<(String, Record)>, StepError> {
+    for other in foreign_owners(storage, owner).await? {
+        let path = record_path(&other, volume);
+        let is_file = |stat: &Stat| stat.kind == Kind::File;
+        if !storage.stat(&path).await?.as_ref().is_some_and(is_file) {
+            continue;
+        }
+        let bytes = storage.read_file(&path).await?;
+        let record = bytes.and_then(|bytes| Record::from_bytes(volume, &bytes).ok());
+        if let Some(record) = record {
+            return Ok(Some((other, record)));
+        }
+    }
+    Ok(None)
+}
+
+/// The deployments that have a place for records on the export, without this one.
+async fn foreign_owners(storage: &Storage, owner: &str) -> Result<Vec<String>, StepError> {
+    let entries = storage.list(&state()).await?;
+    let others = entries.into_iter().filter(|entry| {
+        entry.stat.kind == Kind::Directory
+            && entry.name != owner
+            && entry.name != "export-id"
+            && !entry.name.starts_with("new-")
+            && Component::new(entry.name.as_str()).is_ok()
+    });
+    Ok(others.map(|entry| entry.name).collect())
 }
 
 async fn read_records(storage: &Storage, owner: &str) -> Result<Vec<Record>, StepError> {

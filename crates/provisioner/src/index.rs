@@ -2,24 +2,36 @@
 //! without asking the export.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::decide::{Neighbour, Placement, Refusal, Relation};
 use crate::path::RelativePath;
 use crate::records::{DirectoryIdentity, Record};
 
+mod few;
+
+use few::Few;
+
 /// Who holds a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Holder {
     /// A record of this deployment, or a reservation that becomes one.
-    Own(String),
+    Own(Arc<str>),
     /// A record of another deployment: its id, the volume.
-    Foreign(String, String),
+    Foreign(Arc<str>, Arc<str>),
     /// A volume object, with or without a record.
-    Volume(String),
+    Volume(Arc<str>),
 }
 
 impl Holder {
+    fn own(volume: &str) -> Self {
+        Self::Own(volume.into())
+    }
+
+    fn volume_object(volume: &str) -> Self {
+        Self::Volume(volume.into())
+    }
+
     fn volume(&self) -> &str {
         match self {
             Self::Own(volume) | Self::Foreign(_, volume) | Self::Volume(volume) => volume,
@@ -35,12 +47,13 @@ pub struct Index {
 
 #[derive(Debug, Default)]
 struct Inner {
-    own: HashMap<String, Record>,
+    own: HashMap<String, Box<Record>>,
     foreign: HashMap<(String, String), Record>,
-    held: HashMap<Holder, RelativePath>,
-    by_directory: BTreeMap<RelativePath, BTreeSet<Holder>>,
-    by_claim: HashMap<String, BTreeSet<String>>,
-    by_file: HashMap<u64, BTreeSet<Holder>>,
+    /// Each path is there once, for this and the next.
+    held: HashMap<Holder, Arc<RelativePath>>,
+    by_directory: BTreeMap<Arc<RelativePath>, Few<Holder>>,
+    by_claim: HashMap<String, Few<String>>,
+    by_file: HashMap<u64, Few<Holder>>,
     /// Volumes whose record is gone and whose object is too, which the watch has yet to show: they
     /// have no directory any more.
     ended: HashSet<String>,
@@ -69,7 +82,7 @@ impl Index {
         }
         inner.foreign.clear();
         for (owner, record) in records {
-            let holder = Holder::Foreign(owner.clone(), record.volume.clone());
+            let holder = Holder::Foreign(owner.as_str().into(), record.volume.as_str().into());
             inner.hold(holder, &record.directory, record.identity);
             inner.foreign.insert((owner, record.volume.clone()), record);
         }
@@ -77,21 +90,26 @@ impl Index {
 
     /// The record of a volume.
     pub fn record(&self, volume: &str) -> Option<Record> {
-        self.lock().own.get(volume).cloned()
+        self.lock().own.get(volume).map(|record| (**record).clone())
     }
 
     /// The records made for a claim.
     pub fn of_claim(&self, uid: &str) -> Vec<Record> {
         let inner = self.lock();
-        let volumes = inner.by_claim.get(uid).into_iter().flatten();
+        let volumes = inner.by_claim.get(uid).into_iter().flat_map(Few::iter);
         volumes
-            .filter_map(|volume| inner.own.get(volume).cloned())
+            .filter_map(|volume| inner.own.get(volume).map(|record| (**record).clone()))
             .collect()
     }
 
     /// Every record of this deployment.
     pub fn own(&self) -> Vec<Record> {
-        self.lock().own.values().cloned().collect()
+        let inner = self.lock();
+        inner
+            .own
+            .values()
+            .map(|record| (**record).clone())
+            .collect()
     }
 
     /// Whether a volume has a record of this deployment.
@@ -101,7 +119,7 @@ impl Index {
 
     /// Shows every record of this deployment without a copy. `look` must not use the index.
     pub fn for_each_own(&self, look: impl FnMut(&Record)) {
-        self.lock().own.values().for_each(look);
+        self.lock().own.values().map(Box::as_ref).for_each(look);
     }
 
     /// The deployment that has a record for a claim, if it is another one.
@@ -123,14 +141,14 @@ impl Index {
     /// record goes after its object.
     pub fn remove(&self, volume: &str) {
         let mut inner = self.lock();
-        inner.drop_holder(&Holder::Own(volume.to_owned()));
+        inner.drop_holder(&Holder::own(volume));
         if let Some(record) = inner.own.remove(volume) {
-            if inner.held.contains_key(&Holder::Volume(volume.to_owned())) {
+            if inner.held.contains_key(&Holder::volume_object(volume)) {
                 inner.ended.insert(volume.to_owned());
             }
             let uid = record.claim.uid;
             if let Some(volumes) = inner.by_claim.get_mut(&uid) {
-                volumes.remove(volume);
+                volumes.remove(&volume.to_owned());
                 if volumes.is_empty() {
                     inner.by_claim.remove(&uid);
                 }
@@ -151,7 +169,7 @@ impl Index {
     ) -> Result<Placement, Refusal> {
         let mut inner = self.lock();
         let placement = judge(inner.neighbours(volume, directory))?;
-        inner.hold(Holder::Own(volume.to_owned()), directory, None);
+        inner.hold(Holder::own(volume), directory, None);
         Ok(placement)
     }
 
@@ -182,11 +200,11 @@ impl Index {
         let inner = self.lock();
         inner
             .by_directory
-            .range(directory.clone()..)
+            .range::<RelativePath, _>(directory..)
             .take_while(|(path, _)| directory.contains(path))
-            .flat_map(|(_, holders)| holders)
+            .flat_map(|(_, holders)| holders.iter())
             .any(|holder| {
-                matches!(holder, Holder::Own(volume) if volume != except)
+                matches!(holder, Holder::Own(volume) if **volume != *except)
                     && inner
                         .record_of(holder)
                         .is_some_and(|record| record.identity.is_some())
@@ -211,31 +229,32 @@ impl Index {
         let inner = self.lock();
         inner
             .by_directory
-            .range(directory.clone()..)
+            .range::<RelativePath, _>(directory..)
             .take_while(|(path, _)| directory.contains(path))
-            .filter(|(path, _)| *path != directory)
+            .filter(|(path, _)| ***path != *directory)
             .find_map(|(path, holders)| {
                 let other = holders
                     .iter()
                     .find(|holder| holder.volume() != except && !inner.has_ended(holder))?;
-                Some((other.volume().to_owned(), path.clone()))
+                Some((other.volume().to_owned(), (**path).clone()))
             })
     }
 
     /// The volumes of this deployment in whose directories that of `volume` lies.
     pub fn around(&self, volume: &str) -> Vec<String> {
         let inner = self.lock();
-        let holders = [
-            Holder::Own(volume.to_owned()),
-            Holder::Volume(volume.to_owned()),
-        ];
+        let holders = [Holder::own(volume), Holder::volume_object(volume)];
         let directory = holders.iter().find_map(|holder| inner.held.get(holder));
-        let mut parent = directory.and_then(RelativePath::parent);
+        let mut parent = directory.and_then(|directory| directory.parent());
         let mut found = Vec::new();
         while let Some(path) = parent.filter(|path| !path.is_root()) {
-            let holders = inner.by_directory.get(&path).into_iter().flatten();
+            let holders = inner
+                .by_directory
+                .get(&path)
+                .into_iter()
+                .flat_map(Few::iter);
             found.extend(holders.filter_map(|holder| match holder {
-                Holder::Own(outer) if outer != volume => Some(outer.clone()),
+                Holder::Own(outer) if **outer != *volume => Some(outer.to_string()),
                 _ => None,
             }));
             parent = path.parent();
@@ -256,11 +275,11 @@ impl Index {
         let inner = self.lock();
         inner
             .by_directory
-            .range(parent.clone()..)
+            .range::<RelativePath, _>(parent..)
             .take_while(|(path, _)| parent.contains(path))
-            .flat_map(|(_, holders)| holders)
+            .flat_map(|(_, holders)| holders.iter())
             .filter_map(|holder| match holder {
-                Holder::Own(volume) => inner.own.get(volume),
+                Holder::Own(volume) => inner.own.get(&**volume),
                 Holder::Foreign(..) | Holder::Volume(_) => None,
             })
             .any(|record| record.parents.contains(parent))
@@ -285,7 +304,7 @@ impl Index {
     /// Takes the directory of a volume object.
     pub fn set_volume(&self, volume: &str, directory: Option<&RelativePath>) {
         let mut inner = self.lock();
-        let holder = Holder::Volume(volume.to_owned());
+        let holder = Holder::volume_object(volume);
         if let Some(directory) = directory {
             inner.hold(holder, directory, None);
         } else {
@@ -303,7 +322,7 @@ impl Inner {
     fn set_own(&mut self, record: Record) {
         self.ended.remove(&record.volume);
         self.hold(
-            Holder::Own(record.volume.clone()),
+            Holder::own(&record.volume),
             &record.directory,
             record.identity,
         );
@@ -311,17 +330,19 @@ impl Inner {
             .entry(record.claim.uid.clone())
             .or_default()
             .insert(record.volume.clone());
-        self.own.insert(record.volume.clone(), record);
+        self.own.insert(record.volume.clone(), Box::new(record));
     }
 
     fn has_ended(&self, holder: &Holder) -> bool {
-        matches!(holder, Holder::Volume(volume) if self.ended.contains(volume))
+        matches!(holder, Holder::Volume(volume) if self.ended.contains(&**volume))
     }
 
     fn record_of(&self, holder: &Holder) -> Option<&Record> {
         match holder {
-            Holder::Own(volume) => self.own.get(volume),
-            Holder::Foreign(owner, volume) => self.foreign.get(&(owner.clone(), volume.clone())),
+            Holder::Own(volume) => self.own.get(&**volume).map(Box::as_ref),
+            Holder::Foreign(owner, volume) => {
+                self.foreign.get(&(owner.to_string(), volume.to_string()))
+            }
             Holder::Volume(_) => None,
         }
     }
@@ -333,6 +354,10 @@ impl Inner {
         identity: Option<DirectoryIdentity>,
     ) {
         self.drop_holder(&holder);
+        let directory = match self.by_directory.get_key_value(directory) {
+            Some((known, _)) => known.clone(),
+            None => Arc::new(directory.clone()),
+        };
         self.by_directory
             .entry(directory.clone())
             .or_default()
@@ -343,7 +368,7 @@ impl Inner {
                 .or_default()
                 .insert(holder.clone());
         }
-        self.held.insert(holder, directory.clone());
+        self.held.insert(holder, directory);
     }
 
     fn drop_holder(&mut self, holder: &Holder) {
@@ -363,24 +388,22 @@ impl Inner {
         if let Some(holders) = file.and_then(|file| self.by_file.get_mut(&file)) {
             holders.remove(holder);
         }
-        if let Some(file) =
-            file.filter(|file| self.by_file.get(file).is_some_and(BTreeSet::is_empty))
-        {
+        if let Some(file) = file.filter(|file| self.by_file.get(file).is_some_and(Few::is_empty)) {
             self.by_file.remove(&file);
         }
     }
 
     fn neighbours(&self, volume: &str, directory: &RelativePath) -> Vec<Neighbour> {
         let mut found = Vec::new();
-        let mut add = |relation, path: &RelativePath, holders: &BTreeSet<Holder>| {
+        let mut add = |relation, path: &RelativePath, holders: &Few<Holder>| {
             for holder in holders.iter().filter(|holder| holder.volume() != volume) {
                 // A volume object with a record is there twice; the record says more.
-                let recorded = holders.contains(&Holder::Own(holder.volume().to_owned()));
+                let recorded = holders.contains(&Holder::own(holder.volume()));
                 if matches!(holder, Holder::Volume(_)) && (recorded || self.has_ended(holder)) {
                     continue;
                 }
                 let record = match holder {
-                    Holder::Own(volume) => self.own.get(volume).cloned(),
+                    Holder::Own(volume) => self.own.get(&**volume).map(|record| (**record).clone()),
                     Holder::Foreign(..) | Holder::Volume(_) => None,
                 };
                 found.push(Neighbour {
@@ -401,10 +424,10 @@ impl Inner {
         // Components compare one by one, so everything below a directory follows it at once.
         for (path, holders) in self
             .by_directory
-            .range(directory.clone()..)
+            .range::<RelativePath, _>(directory..)
             .take_while(|(path, _)| directory.contains(path))
         {
-            let relation = if path == directory {
+            let relation = if **path == *directory {
                 Relation::Same
             } else {
                 Relation::Around

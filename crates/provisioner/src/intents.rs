@@ -31,6 +31,7 @@ mod parents;
 mod sharing;
 mod survey;
 mod turns;
+mod twins;
 mod undo;
 
 pub(crate) use adopt::Adopted;
@@ -47,6 +48,8 @@ pub struct Share {
     scope: Scope,
     removals: Arc<Semaphore>,
     turns: Turns,
+    /// No other process works on the same records: there is a lock.
+    alone: bool,
 }
 
 /// A slot among the volumes worked on, given back while a tree is removed.
@@ -69,6 +72,7 @@ impl Share {
             scope,
             removals,
             turns: Turns::default(),
+            alone: config.leader_election,
         }
     }
 

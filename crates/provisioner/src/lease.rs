@@ -97,18 +97,6 @@ pub fn owner(lease: &Lease) -> Option<String> {
         .cloned()
 }
 
-/// The reference of the lock for its event.
-pub fn reference(lease: &Lease) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("coordination.k8s.io/v1".to_owned()),
-        kind: Some("Lease".to_owned()),
-        namespace: lease.namespace(),
-        name: lease.metadata.name.clone(),
-        uid: lease.metadata.uid.clone(),
-        ..ObjectReference::default()
-    }
-}
-
 impl Lock {
     /// Waits until the lock is ours; `None` when asked to stop first.
     ///
@@ -307,6 +295,19 @@ impl Lock {
                 .await?
                 .ok_or(error),
             other => other,
+        }
+    }
+
+    /// The reference of the object that is the lock, for its event.
+    pub fn reference(&self, lease: &Lease) -> ObjectReference {
+        let (api_version, kind) = self.cluster.kind();
+        ObjectReference {
+            api_version: Some(api_version.to_owned()),
+            kind: Some(kind.to_owned()),
+            namespace: lease.namespace(),
+            name: lease.metadata.name.clone(),
+            uid: lease.metadata.uid.clone(),
+            ..ObjectReference::default()
         }
     }
 

@@ -1,7 +1,6 @@
 //! The volume controller: sees volumes, and reclaims those of ours whose claim is gone.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,15 +8,18 @@ use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+use crate::adopt;
 use crate::backoff::{self, Backoff};
 use crate::caches::{Change, Classes};
 use crate::claims::{Next, Parts};
 use crate::class::OnDelete;
 use crate::cluster::ClusterApi;
-use crate::constants::{DELETE, EXPORT_ID, ON_DELETE, OWNER, VOLUME_FINALIZER};
+use crate::constants::{DELETE, EXPORT_ID, OWNER};
 use crate::decide::reclaim::{self, Disposal};
+use crate::decide::volume::Scope;
 use crate::error::StepError;
 use crate::events::{Notice, Recorder, volume_reference};
+use crate::export::Named;
 use crate::index::Index;
 use crate::intents::{Share, Slot};
 use crate::queue::WorkQueue;
@@ -26,8 +28,10 @@ use crate::rules::Rules;
 
 mod adopting;
 mod ending;
+mod seen;
 
 use ending::Ending;
+use seen::{Ours, Seen, claim_uid, content, has_finalizer, is_going, on_delete_of, policy_of};
 
 /// How soon a released volume is looked at again whose claim is still there: the API server and
 /// the controller manager disagree for a moment.
@@ -39,81 +43,14 @@ pub struct Volumes {
     /// Only the class of a volume that was taken over without it is ever looked at.
     classes: Arc<Classes>,
     seen: Mutex<HashMap<String, Seen>>,
+    /// What was shown last of volumes that are gone and have a record still.
+    departed: Mutex<HashMap<String, Seen>>,
     backoff: Mutex<Backoff<String>>,
     pub(crate) queue: WorkQueue<String>,
 }
 
-/// What is kept of a volume.
-#[derive(Debug)]
-struct Seen {
-    claim_uid: Option<String>,
-    /// Only of volumes that say they are ours.
-    ours: Option<Ours>,
-}
-
-#[derive(Debug)]
-struct Ours {
-    /// A hash of all that an edit or the controller manager changes.
-    content: u64,
-    policy: Option<String>,
-    on_delete: Option<OnDelete>,
-    owner: Option<String>,
-    export_id: Option<String>,
-    /// It is being deleted and waits for the finalizers of others only.
-    gone_for_us: bool,
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn policy_of(volume: &PersistentVolume) -> Option<&str> {
-    volume
-        .spec
-        .as_ref()?
-        .persistent_volume_reclaim_policy
-        .as_deref()
-}
-
-fn on_delete_of(volume: &PersistentVolume) -> Option<OnDelete> {
-    volume.annotations().get(ON_DELETE)?.parse().ok()
-}
-
-fn is_going(volume: &PersistentVolume) -> bool {
-    volume.metadata.deletion_timestamp.is_some()
-}
-
-fn has_finalizer(volume: &PersistentVolume) -> bool {
-    volume
-        .finalizers()
-        .iter()
-        .any(|finalizer| finalizer == VOLUME_FINALIZER)
-}
-
-fn content(volume: &PersistentVolume) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let metadata = &volume.metadata;
-    let phase = volume
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_ref());
-    (
-        &metadata.uid,
-        &metadata.annotations,
-        &metadata.labels,
-        &metadata.finalizers,
-        phase,
-    )
-        .hash(&mut hasher);
-    metadata.deletion_timestamp.is_some().hash(&mut hasher);
-    serde_json::to_string(&volume.spec)
-        .unwrap_or_default()
-        .hash(&mut hasher);
-    hasher.finish()
-}
-
-fn claim_uid(volume: &PersistentVolume) -> Option<String> {
-    volume.spec.as_ref()?.claim_ref.as_ref()?.uid.clone()
 }
 
 impl Volumes {
@@ -122,6 +59,7 @@ impl Volumes {
             parts,
             classes,
             seen: Mutex::default(),
+            departed: Mutex::default(),
             backoff: Mutex::default(),
             queue: WorkQueue::default(),
         }
@@ -146,6 +84,17 @@ impl Volumes {
     /// Whether a volume object of that name exists, as far as the watch has shown.
     pub(crate) fn is_present(&self, volume: &str) -> bool {
         lock(&self.seen).contains_key(volume)
+    }
+
+    /// The reclaim policy of a volume of this deployment on this export that was made for the claim
+    /// with this UID, as far as the watch has shown; `None` without such a volume.
+    pub(crate) fn policy_for(&self, scope: &Scope, volume: &str, uid: &str) -> Option<String> {
+        let seen = lock(&self.seen);
+        let (seen, ours) = seen.get(volume).and_then(|s| Some((s, s.ours.as_ref()?)))?;
+        let here = ours.owner.as_ref() == Some(&scope.owner)
+            && ours.export_id.as_ref() == Some(&scope.export_id)
+            && !ours.gone_for_us;
+        (here && seen.claim_uid.as_deref() == Some(uid)).then(|| ours.policy.clone())?
     }
 
     /// Takes a change the watch shows; the UIDs of claims whose volume has gone.
@@ -197,7 +146,7 @@ impl Volumes {
         if self.rules().is_reclaimable(volume)
             || (is_going(volume) && has_finalizer(volume))
             || self.differs(&name, policy, on_delete_of(volume))
-            || self.wants_adoption(volume)
+            || adopt::is_asked(volume)
         {
             self.queue.add(name);
         }
@@ -206,13 +155,15 @@ impl Volumes {
     fn gone(&self, name: &str) -> Option<String> {
         let waiting = self.index().around(name);
         let seen = lock(&self.seen).remove(name);
+        let claim_uid = seen.as_ref().and_then(|seen| seen.claim_uid.clone());
         self.index().set_volume(name, None);
         lock(&self.backoff).reset(&name.to_owned());
-        if self.index().record(name).is_some() {
+        if self.index().is_recorded(name) {
+            lock(&self.departed).extend(seen.map(|seen| (name.to_owned(), seen)));
             self.queue.add(name.to_owned());
         }
         self.look_at(waiting);
-        seen?.claim_uid
+        claim_uid
     }
 
     /// Whether the record says something else than the volume object does by now.
@@ -280,17 +231,17 @@ impl Volumes {
         owners.into_iter().map(|(owner, _)| owner).collect()
     }
 
-    /// The export ids on the volumes of a deployment, each once.
-    pub(crate) fn export_ids(&self, owner: &str) -> Vec<String> {
-        let mut ids: Vec<String> = lock(&self.seen)
-            .values()
-            .filter_map(|seen| seen.ours.as_ref())
-            .filter(|ours| ours.owner.as_deref() == Some(owner))
-            .filter_map(|ours| ours.export_id.clone())
-            .collect();
-        ids.sort();
-        ids.dedup();
-        ids
+    /// The volumes that say they are of a deployment, by the id of the export that they name.
+    pub(crate) fn by_export(&self, owner: &str) -> Named {
+        let mut named = Named::new();
+        for (name, seen) in lock(&self.seen).iter() {
+            let ours = seen.ours.as_ref();
+            let ours = ours.filter(|ours| ours.owner.as_deref() == Some(owner));
+            if let Some(id) = ours.and_then(|ours| ours.export_id.clone()) {
+                named.entry(id).or_default().push(name.clone());
+            }
+        }
+        named
     }
 
     fn tell(&self, volume: &PersistentVolume, notice: &Notice) {
@@ -340,12 +291,15 @@ impl Volumes {
         slot: &mut Slot,
     ) -> Result<Next, StepError> {
         if self.is_over(name) {
+            lock(&self.departed).remove(name);
             return Ok(Next::OnChange);
         }
         let _turn = share.turn(name).await;
         let Some(volume) = self.cluster().get_volume(name).await? else {
             return self.settle_gone(share, name, slot).await;
         };
+        // One of that name is there, and was read just now.
+        lock(&self.departed).remove(name);
         if !self
             .rules()
             .is_our_volume(&self.parts.config.target, &volume)
@@ -353,6 +307,7 @@ impl Volumes {
             return Ok(Next::OnChange);
         }
         self.adopt_if_asked(share, &volume).await?;
+        share.recall(name).await?;
         let record = self.noted(share, &volume).await?;
         if !self.rules().is_reclaimable(&volume) {
             let disposal = self

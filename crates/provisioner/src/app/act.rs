@@ -24,6 +24,9 @@ use super::watches::Watches;
 
 /// The longest wait between two looks at an export that is not ready.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// How long what is being written on the export may go on once the process is asked to stop. It is
+/// a few calls; an export that does not answer keeps nobody longer.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Under what this process acts.
 pub(super) struct Acting {
@@ -52,9 +55,8 @@ pub(super) async fn act(
         () = watches.synced() => {}
         () = shutdown.cancelled() => return Ok(()),
     }
-    let ready = tokio::select! {
-        ready = make_ready(&storage, &acting.owner, watches, stage) => ready,
-        () = shutdown.cancelled() => return Ok(()),
+    let Some(ready) = make_ready(&storage, &acting.owner, watches, stage, shutdown).await else {
+        return Ok(());
     };
     tracing::info!(
         export_id = ready.id,
@@ -79,9 +81,9 @@ pub(super) async fn act(
         scope,
         config,
     ));
-    tokio::select! {
-        () = watches.volumes.take_over(&share) => {}
-        () = shutdown.cancelled() => return Ok(()),
+    let taking_over = watches.volumes.take_over(&share, shutdown);
+    if to_its_end(taking_over, shutdown).await.is_none() || shutdown.is_cancelled() {
+        return Ok(());
     }
     watches.volumes.catch_up();
     watches.claims.catch_up();
@@ -124,21 +126,26 @@ pub(super) async fn act(
 }
 
 /// Tries until the export is the right one, is there and can be written. A fault of the export is
-/// no reason to end: it may be mounted or come back at any time.
+/// no reason to end: it may be mounted or come back at any time. `None` when asked to stop first.
 async fn make_ready(
     storage: &Storage,
     owner: &str,
     watches: &Watches,
     stage: Stage<'_>,
-) -> export::Export {
+    shutdown: &CancellationToken,
+) -> Option<export::Export> {
     let metrics = &stage.parts.metrics;
     let mut failures = 0;
     loop {
-        match try_ready(storage, owner, watches, stage).await {
+        let result = try_ready(storage, owner, watches, stage, shutdown).await?;
+        if shutdown.is_cancelled() {
+            return None;
+        }
+        match result {
             Ok(ready) => {
                 stage.health.set_export(ExportState::Confirmed);
                 metrics.export_ready(true);
-                return ready;
+                return Some(ready);
             }
             Err(error) => {
                 failures += 1;
@@ -155,33 +162,73 @@ async fn make_ready(
                     .health
                     .set_export(ExportState::Failed(format!("failed to {error}")));
                 metrics.export_ready(false);
-                tokio::time::sleep(delay).await;
+                unless_stopped(tokio::time::sleep(delay), shutdown).await?;
             }
         }
     }
 }
 
+/// One attempt. What only reads ends at once when asked to stop; what writes comes to its end, so
+/// that nothing half-made is left.
 async fn try_ready(
     storage: &Storage,
     owner: &str,
     watches: &Watches,
     stage: Stage<'_>,
-) -> Result<export::Export, StepError> {
-    let known = watches.volumes.export_ids(owner);
-    if known.len() > 1 {
-        return Err(StepError::Export(format!(
-            "volumes of this deployment name several exports: {}",
-            known.join(", ")
-        )));
-    }
-    let ready = export::prepare(storage, owner, known.first().map(String::as_str)).await?;
-    let scraps = scraps::remove(storage, owner).await?;
-    if scraps > 0 {
-        tracing::info!(scraps, "removed what an interrupted process had left");
-    }
-    let found = export::load(storage, owner).await?;
+    shutdown: &CancellationToken,
+) -> Option<Result<export::Export, StepError>> {
+    let named = watches.volumes.by_export(owner);
+    let known = match unless_stopped(export::expected(storage, owner, &named), shutdown).await? {
+        Ok(known) => known,
+        Err(error) => return Some(Err(error)),
+    };
+    let writing = async {
+        let ready = export::prepare(storage, owner, known.as_deref()).await?;
+        let scraps = scraps::remove(storage, owner).await?;
+        if scraps > 0 {
+            tracing::info!(scraps, "removed what an interrupted process had left");
+        }
+        Ok(ready)
+    };
+    let ready = match to_its_end(writing, shutdown).await? {
+        Ok(ready) => ready,
+        Err(error) => return Some(Err(error)),
+    };
+    let found = match unless_stopped(export::load(storage, owner), shutdown).await? {
+        Ok(found) => found,
+        Err(error) => return Some(Err(error)),
+    };
     let index = &stage.parts.index;
     index.load_own(found.own);
     index.load_foreign(found.foreign);
-    Ok(ready)
+    Some(Ok(ready))
+}
+
+/// `None` when asked to stop first.
+async fn unless_stopped<T>(
+    work: impl Future<Output = T>,
+    shutdown: &CancellationToken,
+) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = shutdown.cancelled() => None,
+    }
+}
+
+/// The same for work that leaves something behind if it is dropped: asked to stop, it may go on for
+/// [`LAST_WRITES`].
+async fn to_its_end<T>(work: impl Future<Output = T>, shutdown: &CancellationToken) -> Option<T> {
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => Some(done),
+        () = shutdown.cancelled() => {
+            let done = tokio::time::timeout(LAST_WRITES, work).await.ok();
+            if done.is_none() {
+                tracing::warn!(
+                    "the export did not answer before the end: a temporary file may stay there until the next start"
+                );
+            }
+            done
+        }
+    }
 }

@@ -73,7 +73,7 @@ pub(super) async fn lead(
         },
         &config.target,
     ) {
-        parts.recorder.tell(lease::reference(&lease), words);
+        parts.recorder.tell(lock.reference(&lease), words);
     }
     let Some(owner) = settle_owner(Some(&lease), config, watches, shutdown).await else {
         telling.finish().await;

@@ -41,10 +41,14 @@ pub fn open_backend(config: &Config) -> Result<Arc<dyn Backend>, Error> {
             version,
             nfs_port,
             mount_port,
+            uid,
+            gid,
         } => Arc::new(DirectBackend::connect(DirectOptions {
             version: *version,
             nfs_port: *nfs_port,
             mount_port: *mount_port,
+            uid: *uid,
+            gid: *gid,
             ..DirectOptions::new(
                 config.target.server.clone(),
                 config.target.export.to_string(),
@@ -68,8 +72,11 @@ pub async fn client(config: &Config) -> Result<kube::Client, Error> {
     };
     let kube_config = match &config.kubeconfig {
         Some(path) => {
-            let kubeconfig = kube::config::Kubeconfig::read_from(path)
-                .map_err(|error| failed(error.to_string()))?;
+            let path = path.clone();
+            // Files and programs for credentials may take their time; signals are heard meanwhile.
+            let kubeconfig = blocking(move || kube::config::Kubeconfig::read_from(path))
+                .await
+                .map_err(failed)?;
             kube::Config::from_custom_kubeconfig(
                 kubeconfig,
                 &kube::config::KubeConfigOptions::default(),
@@ -80,5 +87,17 @@ pub async fn client(config: &Config) -> Result<kube::Client, Error> {
         None => kube::Config::incluster().map_err(|error| failed(error.to_string()))?,
     };
     tracing::info!(kubeconfig = from, server = %kube_config.cluster_url, "cluster");
-    kube::Client::try_from(kube_config).map_err(|error| failed(error.to_string()))
+    blocking(move || kube::Client::try_from(kube_config))
+        .await
+        .map_err(failed)
+}
+
+/// Does what blocks on a thread of its own; its error in words.
+async fn blocking<T: Send + 'static, E: ToString + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }

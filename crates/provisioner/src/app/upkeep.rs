@@ -154,7 +154,7 @@ impl<'a> Upkeep<'a> {
         for name in &found.lost {
             tracing::error!(
                 pv = name,
-                "the record of a volume was removed from the export: restore it, or the volume is left alone after the next start"
+                "the record of a volume was removed from the export: `adopt` brings it back; without it the volume is left alone after the next start"
             );
         }
         self.metrics.swept(Some(Orphans {

@@ -51,15 +51,20 @@ impl Watches {
         };
         let on_volume = {
             let (claims, volumes) = (claims.clone(), volumes.clone());
+            let pace = parts.recorder.pace();
             move |change| {
+                pace.stir();
                 for uid in volumes.observe(change) {
                     claims.volume_gone(&uid);
                 }
             }
         };
         let on_claim = {
-            let claims = claims.clone();
-            move |change| claims.observe(change)
+            let (claims, pace) = (claims.clone(), parts.recorder.pace());
+            move |change| {
+                pace.stir();
+                claims.observe(change);
+            }
         };
         // An API that was away failed whatever was tried meanwhile: it is tried again at once.
         let recovered = {

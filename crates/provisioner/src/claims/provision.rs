@@ -8,15 +8,14 @@ use tokio::time::Instant;
 use super::{CREATION_SETTLES, Claims, Next, SOON, lock, uid_of};
 use crate::class::{ClassParameters, OnDelete};
 use crate::cluster::ApiCause;
-use crate::config::Target;
-use crate::constants::PROVISIONED_BY;
-use crate::decide::volume::VolumeRequest;
-use crate::decide::{Refusal, attributes, class_name};
+use crate::constants::{EXPORT_ID, PROVISIONED_BY};
+use crate::decide::volume::{Scope, VolumeRequest};
+use crate::decide::{Refusal, attributes, class_name, reclaim};
 use crate::error::StepError;
 use crate::events::Notice;
 use crate::intents::{MakeRequest, Share};
 use crate::path::RelativePath;
-use crate::records::{Origin, State};
+use crate::records::{Origin, Record, State};
 
 impl Claims {
     pub(super) async fn provision(
@@ -90,16 +89,16 @@ impl Claims {
             Err(error) if error.cause == ApiCause::AlreadyExists => {
                 let found = self.cluster.get_volume(&volume).await?.ok_or(error)?;
                 if !self.rules.is_same_volume(&wanted, &found) {
-                    return Err(Refusal::VolumeTaken { volume }.into());
+                    self.not_created(&uid, earlier);
+                    return Err(self.taken(share, &uid, volume).await);
                 }
+                // Stored before, perhaps by another process, and perhaps seen Bound already: noted now.
+                self.metrics.provisioned(claim, started.elapsed());
+                return Ok(self.stored(share, claim, &volume, &found).await);
             }
             Err(error) => {
                 if !error.cause.is_uncertain() {
-                    let mut unanswered = lock(&self.unanswered);
-                    match earlier {
-                        Some(earlier) => unanswered.insert(uid, earlier),
-                        None => unanswered.remove(&uid),
-                    };
+                    self.not_created(&uid, earlier);
                 }
                 return Err(error.into());
             }
@@ -109,17 +108,39 @@ impl Claims {
             claim = %format!("{}/{}", record.claim.namespace, record.claim.name), uid, pv = volume, class = class.name_any(),
             dir = %record.directory, origin = record.origin.as_str(), elapsed = ?started.elapsed(), "provisioned"
         );
-        Ok(self.stored(share, claim, &volume, &wanted).await)
+        self.told_stored(claim, &volume);
+        // Noted in the record when the claim is seen Bound: until then nothing can be in the
+        // directory, and a burst has better things to do.
+        Ok(Next::OnChange)
     }
 
-    /// The volume object is there and is this claim's: tells so and notes it in the record.
-    async fn stored(
-        &self,
-        share: &Share,
-        claim: &PersistentVolumeClaim,
-        volume: &str,
-        object: &PersistentVolume,
-    ) -> Next {
+    /// A creation was refused: only an earlier one may still happen.
+    fn not_created(&self, uid: &str, earlier: Option<Instant>) {
+        let mut unanswered = lock(&self.unanswered);
+        match earlier {
+            Some(earlier) => unanswered.insert(uid.to_owned(), earlier),
+            None => unanswered.remove(uid),
+        };
+    }
+
+    /// The volume's name is somebody else's, as when another deployment of our name serves the claim
+    /// from another export: what was made for it goes at once, unless a creation of ours may still
+    /// happen (nfs-subdir #310).
+    async fn taken(&self, share: &Share, uid: &str, volume: String) -> StepError {
+        if self.unanswered_for(uid).is_none()
+            && let Err(error) = share.abandon(&volume).await
+        {
+            tracing::warn!(
+                pv = volume,
+                cause = error.category(),
+                "what was made for the claim is still there: failed to {error}"
+            );
+        }
+        Refusal::VolumeTaken { volume }.into()
+    }
+
+    /// The volume object is there and is this claim's: tells so.
+    fn told_stored(&self, claim: &PersistentVolumeClaim, volume: &str) {
         lock(&self.unanswered).remove(&uid_of(claim));
         self.tell(
             claim,
@@ -127,6 +148,17 @@ impl Claims {
                 volume: volume.to_owned(),
             },
         );
+    }
+
+    /// [`Self::told_stored`], and notes it in the record.
+    async fn stored(
+        &self,
+        share: &Share,
+        claim: &PersistentVolumeClaim,
+        volume: &str,
+        object: &PersistentVolume,
+    ) -> Next {
+        self.told_stored(claim, volume);
         let policy = object
             .spec
             .as_ref()
@@ -174,7 +206,7 @@ impl Claims {
             )
         };
         if !self.rules.is_same_volume(&wanted, found) {
-            return Err(Refusal::VolumeTaken { volume }.into());
+            return Err(self.taken(share, &uid_of(claim), volume).await);
         }
         if record.is_some() {
             return Ok(self.stored(share, claim, &volume, found).await);
@@ -213,6 +245,13 @@ impl Claims {
             if !matches!(record.state, State::Intent | State::Ready) {
                 continue;
             }
+            if record.state == State::Ready
+                && let Some(policy) = self.volumes.policy_for(share.scope(), &record.volume, uid)
+            {
+                // Its release, if it comes to that, is seen in the watch of volumes.
+                share.saved(&record.volume, Some(&policy)).await?;
+                continue;
+            }
             let live = self
                 .cluster
                 .get_claim(&record.claim.namespace, &record.claim.name)
@@ -231,7 +270,7 @@ impl Claims {
                 continue;
             }
             match self.cluster.get_volume(&record.volume).await? {
-                Some(found) if is_made_for(&self.config.target, &found, uid) => {
+                Some(found) if is_made_for(share.scope(), &found, &record) => {
                     // Its release, if it comes to that, is seen in the watch of volumes.
                     let policy = found
                         .spec
@@ -278,15 +317,24 @@ fn failed(claim: &PersistentVolumeClaim, cause: String) -> Notice {
     }
 }
 
-fn is_made_for(target: &Target, volume: &PersistentVolume, uid: &str) -> bool {
+/// Whether a volume object is the one that a record was written for. Another deployment of our name
+/// may have made one for the same claim, on its own export.
+fn is_made_for(scope: &Scope, volume: &PersistentVolume, record: &Record) -> bool {
     let claim = volume
         .spec
         .as_ref()
         .and_then(|spec| spec.claim_ref.as_ref())
         .and_then(|claim| claim.uid.as_deref());
-    claim == Some(uid)
-        && volume
-            .annotations()
+    let annotations = volume.annotations();
+    let is_here = match annotations.get(EXPORT_ID) {
+        Some(id) => *id == scope.export_id,
+        None => {
+            reclaim::volume_directory(&scope.target, volume).as_ref() == Some(&record.directory)
+        }
+    };
+    claim == Some(record.claim.uid.as_str())
+        && is_here
+        && annotations
             .get(PROVISIONED_BY)
-            .is_some_and(|name| name == target.provisioner.as_str())
+            .is_some_and(|name| name == scope.target.provisioner.as_str())
 }

@@ -3,13 +3,14 @@
 //! `run` takes them, and so does every other command: what a manifest sets holds for all of them.
 
 use camino::Utf8PathBuf;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 
 use super::defaults::DefaultsArgs;
 use super::glog::GlogArgs;
+use super::limits::LimitsArgs;
 use crate::backend::direct::Version;
 use crate::config::{
-    BackendChoice, Config, ConfigError, DirectoryAttributes, ExportPath, LeaseTimes, Limits,
+    BackendChoice, Config, ConfigError, DirectoryAttributes, ExportPath, LeaseTimes,
     ProvisionerName, Target, UnknownParameters, Workers, parse_bool, parse_duration, parse_mode,
     parse_owner,
 };
@@ -88,6 +89,13 @@ pub struct RunArgs {
     /// MOUNT port for the direct backend with version 3; without it the port mapper is asked
     #[arg(long, env = "CLAIMCHECK_MOUNT_PORT")]
     mount_port: Option<u16>,
+    /// User the direct backend calls the server as; another one than 0 cannot chown, nor remove what
+    /// pods of other users keep to themselves
+    #[arg(long, env = "CLAIMCHECK_NFS_CLIENT_UID", value_name = "UID", default_value_t = 0, value_parser = value_parser!(u32).range(..i64::from(u32::MAX)))]
+    nfs_client_uid: u32,
+    /// Group the direct backend calls the server as
+    #[arg(long, env = "CLAIMCHECK_NFS_CLIENT_GID", value_name = "GID", default_value_t = 0, value_parser = value_parser!(u32).range(..i64::from(u32::MAX)))]
+    nfs_client_gid: u32,
     /// Where the export is mounted, for the mount backend
     #[arg(
         long,
@@ -142,6 +150,8 @@ pub struct RunArgs {
     /// Trees removed at once
     #[arg(long, env = "CLAIMCHECK_REMOVAL_WORKERS", default_value_t = Workers::default().removal)]
     removal_workers: usize,
+    #[command(flatten)]
+    limits: LimitsArgs,
 
     #[command(flatten)]
     pub(super) operations: OperationsArgs,
@@ -200,6 +210,8 @@ impl RunArgs {
                 version: self.nfs_version.into(),
                 nfs_port: self.nfs_port,
                 mount_port: self.mount_port,
+                uid: self.nfs_client_uid,
+                gid: self.nfs_client_gid,
             },
         };
         // Empty means unset, as in nfs-subdir.
@@ -267,7 +279,7 @@ impl RunArgs {
                 UnknownParametersName::Warn => UnknownParameters::Warn,
             },
             workers,
-            limits: Limits::default(),
+            limits: self.limits.limits()?,
             operations: self.operations.settings()?,
         })
     }

@@ -75,6 +75,8 @@ fn glog_flags_are_taken_with_one_or_two_dashes(#[case] flags: &[&str]) {
 #[case(&["--leader-election-renew-deadline=20s"], "RENEW_DEADLINE")]
 #[case(&["--leader-election-retry-period=2"], "RETRY_PERIOD")]
 #[case(&["--mount-path=relative"], "--mount-path")]
+#[case(&["--nfs-client-uid=4294967295"], "--nfs-client-uid")]
+#[case(&["--storage-timeout=5"], "CLAIMCHECK_STORAGE_TIMEOUT")]
 #[case(&["--owner=../x"], "CLAIMCHECK_OWNER")]
 #[case(&["--provision-workers=0"], "--provision-workers")]
 fn a_wrong_flag_is_refused_by_name(#[case] flags: &[&str], #[case] named: &str) {
@@ -107,8 +109,32 @@ fn the_direct_backend_takes_a_version_and_ports(
         version,
         nfs_port,
         mount_port,
+        uid: 0,
+        gid: 0,
     };
     assert_eq!(config.backend, expected);
+}
+
+#[rstest]
+#[case(&[], (0, 0))]
+#[case(&["--nfs-client-uid=1000", "--nfs-client-gid=4294967294"], (1000, u32::MAX - 1))]
+fn the_direct_backend_calls_as_the_user_it_is_told(
+    #[case] flags: &[&str],
+    #[case] expected: (u32, u32),
+) {
+    let always = [
+        "x",
+        "--provisioner-name=p",
+        "--nfs-server=s",
+        "--nfs-path=/",
+        "--backend=direct",
+    ];
+    let cli = Cli::try_parse_from(always.iter().chain(flags)).unwrap();
+    let backend = cli.arguments.run_args().config().unwrap().backend;
+    let BackendChoice::Direct { uid, gid, .. } = backend else {
+        panic!("another backend");
+    };
+    assert_eq!((uid, gid), expected);
 }
 
 #[test]

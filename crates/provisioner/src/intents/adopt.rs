@@ -5,7 +5,7 @@ use crate::backend::{Cause, Kind};
 use crate::class::OnDelete;
 use crate::error::StepError;
 use crate::export;
-use crate::records::{FORMAT, Origin, Record, State, Terms};
+use crate::records::{FORMAT, Record, State, Terms};
 
 use super::Share;
 
@@ -79,7 +79,7 @@ impl Share {
             directory: adoption.directory.clone(),
             parents: Vec::new(),
             identity,
-            origin: Origin::Adopted,
+            origin: adoption.origin,
             on_delete,
             state: State::Saved,
             archive: None,
@@ -92,6 +92,25 @@ impl Share {
         .await?;
         tracing::info!(pv = volume, dir = %adoption.directory, policy = ?adoption.policy, "taken over");
         Ok(Adopted::Yes)
+    }
+
+    /// Writes a record again that somebody removed from the export while this process had it. One
+    /// that is there stays as it is.
+    ///
+    /// # Errors
+    /// [`StepError`] when the export is another one or does not let it.
+    pub(crate) async fn restore(&self, volume: &str) -> Result<(), StepError> {
+        let Some(record) = self.index.record(volume) else {
+            return Ok(());
+        };
+        let path = export::record_path(&self.scope.owner, volume);
+        if self.storage.stat(&path).await?.is_some() {
+            return Ok(());
+        }
+        export::confirm(&self.storage, &self.scope.export_id).await?;
+        self.write(&record).await?;
+        tracing::info!(pv = volume, dir = %record.directory, "the record that was removed is back");
+        Ok(())
     }
 
     /// Notes what happens to the directory of a volume whose class was awaited.

@@ -70,6 +70,7 @@ impl Share {
     pub async fn plan(&self, request: MakeRequest<'_>) -> Result<Planned<'_>, StepError> {
         export::confirm_recent(&self.storage, &self.scope.export_id).await?;
         let attributes = request.attributes;
+        self.recall(request.volume).await?;
         if let Some(record) = self.index.record(request.volume) {
             let turn = self
                 .turn_where_shared(record.terms.sharing, &record.directory)
@@ -211,6 +212,13 @@ impl Share {
             self.look_again(request, directory).await?;
             survey = self.survey(request.volume, directory).await?;
         }
+        if let Some(leaf) = &survey.leaf {
+            let found = self.identity(leaf);
+            if let Some(theirs) = self.written_by_twin(request.volume, &found).await? {
+                self.index.set(theirs.clone());
+                return Ok(theirs);
+            }
+        }
         let (kept, taken) = match &placement {
             Placement::Free => (
                 None,
@@ -347,8 +355,13 @@ impl Share {
                 }
             }
         }
-        record.state = State::Ready;
-        self.write(&record).await?;
+        if record.state == State::Intent {
+            record.state = State::Ready;
+            self.write(&record).await?;
+        } else {
+            // As written by another process, which may be further by now.
+            self.index.set(record.clone());
+        }
         self.forget_replaced(&record).await?;
         Ok(record)
     }
@@ -412,6 +425,10 @@ impl Share {
                     return Err(existing(&path, "what is there is not a directory").into());
                 };
                 let identity = self.identity(&stat);
+                if let Some(theirs) = self.made_by_twin(&record.volume, &identity).await? {
+                    *record = theirs;
+                    return Ok(());
+                }
                 if let Some((other, at)) = self.holder(&record.volume, &path, &identity).await? {
                     if !going_on {
                         self.forget(&record.volume).await?;

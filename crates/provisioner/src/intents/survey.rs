@@ -1,11 +1,11 @@
 //! What stands on the export where a directory is to be, and whose it is.
 
 use crate::backend::{Kind, Stat};
-use crate::decide::Placement;
+use crate::decide::{Placement, Refusal};
 use crate::error::StepError;
 use crate::export;
 use crate::path::RelativePath;
-use crate::records::DirectoryIdentity;
+use crate::records::{DirectoryIdentity, Record};
 
 use super::Share;
 use super::make::{MakeRequest, existing, overlap};
@@ -101,7 +101,9 @@ impl Share {
         request: MakeRequest<'_>,
         directory: &RelativePath,
     ) -> Result<(), StepError> {
-        self.load_foreign().await?;
+        if let Some((owner, _)) = self.load_foreign(request.volume).await? {
+            return Err(Refusal::OtherOwner { owner }.into());
+        }
         self.place(request, directory)?;
         Ok(())
     }
@@ -120,10 +122,15 @@ impl Share {
         Ok(self.index.reserve(request.volume, directory, judge)?)
     }
 
-    async fn load_foreign(&self) -> Result<(), StepError> {
-        let foreign = export::load_foreign(&self.storage, &self.scope.owner).await?;
+    /// Reads what other deployments have recorded by now; the record that one of them has for a
+    /// volume of this name, which means that it serves the same claim.
+    async fn load_foreign(&self, volume: &str) -> Result<Option<(String, Record)>, StepError> {
+        let (storage, owner) = (&self.storage, &self.scope.owner);
+        let mut foreign = export::load_foreign(storage, owner).await?;
+        let same = export::foreign_record(storage, owner, volume).await?;
+        foreign.extend(same.clone());
         self.index.load_foreign(foreign);
-        Ok(())
+        Ok(same)
     }
 
     /// Another volume that has what stands at `path`, by name or by identity, as recorded by now.
@@ -133,7 +140,9 @@ impl Share {
         path: &RelativePath,
         found: &DirectoryIdentity,
     ) -> Result<Option<(String, RelativePath)>, StepError> {
-        self.load_foreign().await?;
+        if let Some((_, record)) = self.load_foreign(volume).await? {
+            return Ok(Some((record.volume, record.directory)));
+        }
         Ok(self
             .elsewhere(volume, found)
             .await?

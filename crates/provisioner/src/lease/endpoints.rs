@@ -125,6 +125,10 @@ pub struct OnEndpoints(pub Arc<dyn ClusterApi>);
 
 #[async_trait]
 impl LockObjects for OnEndpoints {
+    fn kind(&self) -> (&'static str, &'static str) {
+        ("v1", "Endpoints")
+    }
+
     async fn get_lease(&self, namespace: &str, name: &str) -> ApiResult<Option<Lease>> {
         let found = self.0.get_endpoints(namespace, name).await?;
         found.as_ref().map(lease_of).transpose()

@@ -29,6 +29,11 @@ pub fn keep_on(
 /// Reads and writes the lock as a Lease, wherever it is kept.
 #[async_trait]
 pub trait LockObjects: Send + Sync + 'static {
+    /// API version and kind of the object that is the lock.
+    fn kind(&self) -> (&'static str, &'static str) {
+        ("coordination.k8s.io/v1", "Lease")
+    }
+
     /// The lock, if there is one.
     async fn get_lease(&self, namespace: &str, name: &str) -> ApiResult<Option<Lease>>;
 

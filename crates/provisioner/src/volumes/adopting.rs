@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::PersistentVolume;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::ResourceExt;
+use tokio_util::sync::CancellationToken;
 
 use super::{Volumes, claim_uid, lock, on_delete_of};
 use crate::adopt;
@@ -22,10 +23,10 @@ const WAIT_MAX: Duration = Duration::from_secs(15);
 
 impl Volumes {
     /// At the first start on an export: records every volume that was there before. Tries until
-    /// that is done, or returns at once where an earlier start has done it.
-    pub(crate) async fn take_over(&self, share: &Share) {
+    /// that is done or `stop`, or returns at once where an earlier start has done it.
+    pub(crate) async fn take_over(&self, share: &Share, stop: &CancellationToken) {
         let mut failures = 0;
-        while let Err(error) = self.try_take_over(share).await {
+        while let Err(error) = self.try_take_over(share, stop).await {
             failures += 1;
             let delay = backoff::delay(failures, backoff::jitter()).min(WAIT_MAX);
             tracing::warn!(
@@ -33,22 +34,46 @@ impl Volumes {
                 ?delay,
                 "the volumes that were there before are not taken over yet: failed to {error}"
             );
-            tokio::time::sleep(delay).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(delay) => {}
+            }
         }
     }
 
-    async fn try_take_over(&self, share: &Share) -> Result<(), StepError> {
+    /// Asked to stop, or after an error, it begins no further volume and ends those it is at: each
+    /// of them is writing a record.
+    async fn try_take_over(
+        &self,
+        share: &Share,
+        stop: &CancellationToken,
+    ) -> Result<(), StepError> {
         if share.has_taken_over().await? {
             return Ok(());
         }
         let target = &self.parts.config.target;
         let ours = |volume: &PersistentVolume| self.rules().is_our_volume(target, volume);
         let volumes = cluster::listed("volumes", self.cluster().watch_volumes(), ours).await?;
-        let adopted: Vec<bool> = futures::stream::iter(volumes)
-            .map(|volume| async move { self.adopt(share, &volume).await })
+        let enough = stop.child_token();
+        let adopted: Vec<Result<bool, StepError>> = futures::stream::iter(volumes)
+            .take_until(enough.cancelled())
+            .map(|volume| {
+                let enough = &enough;
+                async move {
+                    let adopted = self.adopt(share, &volume).await;
+                    if adopted.is_err() {
+                        enough.cancel();
+                    }
+                    adopted
+                }
+            })
             .buffer_unordered(CONCURRENT)
-            .try_collect()
-            .await?;
+            .collect()
+            .await;
+        let adopted = adopted.into_iter().collect::<Result<Vec<bool>, _>>()?;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
         share.note_taken_over().await?;
         let taken = adopted.iter().filter(|adopted| **adopted).count();
         tracing::info!(
@@ -80,20 +105,22 @@ impl Volumes {
         }
     }
 
-    /// Takes a volume over that an administrator hands to us.
+    /// Takes a volume over that an administrator hands to us. One that is known here gets its
+    /// record back if somebody has removed it from the export.
     pub(super) async fn adopt_if_asked(
         &self,
         share: &Share,
         volume: &PersistentVolume,
     ) -> Result<(), StepError> {
-        if self.wants_adoption(volume) {
-            self.adopt(share, volume).await?;
+        let name = volume.name_any();
+        if !adopt::is_asked(volume) {
+            return Ok(());
         }
+        if self.index().is_recorded(&name) {
+            return share.restore(&name).await;
+        }
+        self.adopt(share, volume).await?;
         Ok(())
-    }
-
-    pub(super) fn wants_adoption(&self, volume: &PersistentVolume) -> bool {
-        adopt::is_asked(volume) && self.index().record(&volume.name_any()).is_none()
     }
 
     /// A class is new or has changed: volumes that wait for its word are looked at at once.

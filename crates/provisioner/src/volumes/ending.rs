@@ -4,12 +4,12 @@ use kube::ResourceExt;
 
 use k8s_openapi::api::core::v1::PersistentVolume;
 
-use super::{Volumes, has_finalizer, is_going};
+use super::{Volumes, has_finalizer, is_going, lock};
 use crate::backoff;
 use crate::claims::Next;
 use crate::class::OnDelete;
 use crate::cluster::{ApiCause, Deletion};
-use crate::constants::VOLUME_FINALIZER;
+use crate::constants::{DELETE, VOLUME_FINALIZER};
 use crate::decide::reclaim::{Disposal, RemovalStep};
 use crate::error::StepError;
 use crate::intents::{Disposed, Share, Slot};
@@ -105,6 +105,27 @@ impl Volumes {
         Ok(())
     }
 
+    /// Notes what the watch showed last of a volume object that is gone: an administrator may have
+    /// edited and deleted it before it could be read again. Of that and the record, what keeps more
+    /// counts, since the record may hold what was read when the watch lagged behind.
+    async fn note_last_words(&self, share: &Share, name: &str) -> Result<(), StepError> {
+        let record = self.index().record(name);
+        let last = lock(&self.departed).get(name).and_then(|seen| {
+            let (record, ours) = (record?, seen.ours.as_ref()?);
+            if seen.claim_uid.as_ref() != Some(&record.claim.uid) || record.state == State::Kept {
+                return None;
+            }
+            let policy = ours.policy.clone().filter(|policy| policy != DELETE);
+            let on_delete = ours.on_delete.filter(|said| *said > record.on_delete);
+            Some((policy, on_delete))
+        });
+        if let Some((policy, on_delete)) = last {
+            share.note(name, policy.as_deref(), on_delete).await?;
+        }
+        lock(&self.departed).remove(name);
+        Ok(())
+    }
+
     /// A volume object that is gone although we have a record: deleted before its claim, or by us
     /// just before a crash.
     pub(super) async fn settle_gone(
@@ -113,6 +134,7 @@ impl Volumes {
         name: &str,
         slot: &mut Slot,
     ) -> Result<Next, StepError> {
+        self.note_last_words(share, name).await?;
         let Some(record) = self.index().record(name) else {
             return Ok(Next::OnChange);
         };
@@ -128,6 +150,9 @@ impl Volumes {
             .await?;
         if claim.is_some_and(|claim| claim.metadata.uid.as_ref() == Some(&record.claim.uid)) {
             // The end of the claim is seen in the other watch.
+            return Ok(Next::OnChange);
+        }
+        if share.is_ended_by_twin(name).await? {
             return Ok(Next::OnChange);
         }
         let disposed = match self.rules().disposal_without_volume(&record) {

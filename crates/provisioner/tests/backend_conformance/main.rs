@@ -11,6 +11,7 @@ mod connection;
 mod links;
 mod namespace;
 mod proxy;
+mod refused;
 mod removal;
 mod renames;
 mod subject;

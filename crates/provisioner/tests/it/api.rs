@@ -13,11 +13,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::watcher;
 use provisioner::cluster::{ApiCause, ApiError, ApiResult, Changes, ClusterApi, Deletion, Right};
-use tokio::sync::mpsc;
 
 use crate::memory::Steps;
-
-type Sender<K> = mpsc::UnboundedSender<watcher::Event<K>>;
+use crate::watched::Watched;
 
 #[derive(Default)]
 struct Objects {
@@ -28,9 +26,9 @@ struct Objects {
     endpoints: Option<Endpoints>,
     events: Vec<Event>,
     version: u64,
-    claim_watches: Vec<Sender<PersistentVolumeClaim>>,
-    volume_watches: Vec<Sender<PersistentVolume>>,
-    class_watches: Vec<Sender<StorageClass>>,
+    claim_watches: Watched<PersistentVolumeClaim>,
+    volume_watches: Watched<PersistentVolume>,
+    class_watches: Watched<StorageClass>,
     /// Calls that fail, by verb and kind, with the number of times.
     faults: BTreeMap<&'static str, (ApiCause, usize)>,
     /// How often each call was made.
@@ -48,13 +46,6 @@ pub(crate) struct Store {
     objects: Mutex<Objects>,
 }
 
-fn tell<K: Clone>(watches: &mut Vec<Sender<K>>, event: &watcher::Event<K>)
-where
-    watcher::Event<K>: Clone,
-{
-    watches.retain(|watch| watch.send(event.clone()).is_ok());
-}
-
 impl Objects {
     fn version(&mut self) -> String {
         self.version += 1;
@@ -64,22 +55,20 @@ impl Objects {
     fn set_claim(&mut self, mut claim: PersistentVolumeClaim) {
         claim.metadata.resource_version = Some(self.version());
         self.claims.insert(claim.name_any(), claim.clone());
-        tell(&mut self.claim_watches, &watcher::Event::Apply(claim));
+        self.claim_watches.tell(watcher::Event::Apply(claim));
     }
 
     fn set_volume(&mut self, mut volume: PersistentVolume) -> PersistentVolume {
         volume.metadata.resource_version = Some(self.version());
         self.volumes.insert(volume.name_any(), volume.clone());
-        tell(
-            &mut self.volume_watches,
-            &watcher::Event::Apply(volume.clone()),
-        );
+        self.volume_watches
+            .tell(watcher::Event::Apply(volume.clone()));
         volume
     }
 
     fn drop_volume(&mut self, name: &str) {
         if let Some(volume) = self.volumes.remove(name) {
-            tell(&mut self.volume_watches, &watcher::Event::Delete(volume));
+            self.volume_watches.tell(watcher::Event::Delete(volume));
         }
     }
 
@@ -146,7 +135,13 @@ impl Store {
     pub(crate) fn class(&self, class: StorageClass) {
         let mut objects = self.objects.lock().unwrap();
         objects.classes.insert(class.name_any(), class.clone());
-        tell(&mut objects.class_watches, &watcher::Event::Apply(class));
+        objects.class_watches.tell(watcher::Event::Apply(class));
+    }
+
+    pub(crate) fn delete_class(&self, name: &str) {
+        let mut objects = self.objects.lock().unwrap();
+        let class = objects.classes.remove(name).unwrap();
+        objects.class_watches.tell(watcher::Event::Delete(class));
     }
 
     pub(crate) fn claim(&self, claim: PersistentVolumeClaim) {
@@ -156,7 +151,7 @@ impl Store {
     pub(crate) fn delete_claim(&self, name: &str) {
         let mut objects = self.objects.lock().unwrap();
         let claim = objects.claims.remove(name).unwrap();
-        tell(&mut objects.claim_watches, &watcher::Event::Delete(claim));
+        objects.claim_watches.tell(watcher::Event::Delete(claim));
         objects.control();
     }
 
@@ -253,19 +248,6 @@ impl Store {
             .map(|event| (text(event), event.count.unwrap_or(0)))
             .collect()
     }
-}
-
-fn watch<K: Clone + Send + 'static>(listed: Vec<K>, watches: &mut Vec<Sender<K>>) -> Changes<K> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    watches.push(sender);
-    let first = std::iter::once(watcher::Event::Init)
-        .chain(listed.into_iter().map(watcher::Event::InitApply))
-        .chain(std::iter::once(watcher::Event::InitDone));
-    let later = futures::stream::unfold(receiver, |mut receiver| async move {
-        let event = receiver.recv().await?;
-        Some((event, receiver))
-    });
-    futures::stream::iter(first).chain(later).map(Ok).boxed()
 }
 
 /// The API as one provisioner sees it; ends with its [`Steps`].
@@ -474,10 +456,8 @@ impl ClusterApi for Api {
         if objects.mute {
             return futures::stream::pending().boxed();
         }
-        watch(
-            objects.claims.values().cloned().collect(),
-            &mut objects.claim_watches,
-        )
+        let listed = objects.claims.values().cloned().collect();
+        objects.claim_watches.begin(listed)
     }
 
     fn watch_volumes(&self) -> Changes<PersistentVolume> {
@@ -485,10 +465,8 @@ impl ClusterApi for Api {
         if objects.mute {
             return futures::stream::pending().boxed();
         }
-        watch(
-            objects.volumes.values().cloned().collect(),
-            &mut objects.volume_watches,
-        )
+        let listed = objects.volumes.values().cloned().collect();
+        objects.volume_watches.begin(listed)
     }
 
     fn watch_classes(&self) -> Changes<StorageClass> {
@@ -496,10 +474,8 @@ impl ClusterApi for Api {
         if objects.mute {
             return futures::stream::pending().boxed();
         }
-        watch(
-            objects.classes.values().cloned().collect(),
-            &mut objects.class_watches,
-        )
+        let listed = objects.classes.values().cloned().collect();
+        objects.class_watches.begin(listed)
     }
 }
 
@@ -509,12 +485,22 @@ impl Store {
         self.objects.lock().unwrap().mute = mute;
     }
 
+    /// Says how far the watches of claims lag behind.
+    pub(crate) fn claims_watched(&self, act: impl FnOnce(&mut Watched<PersistentVolumeClaim>)) {
+        act(&mut self.objects.lock().unwrap().claim_watches);
+    }
+
+    /// Says how far the watches of volumes lag behind.
+    pub(crate) fn volumes_watched(&self, act: impl FnOnce(&mut Watched<PersistentVolume>)) {
+        act(&mut self.objects.lock().unwrap().volume_watches);
+    }
+
     /// Every watch ends, as a stream does whose task died.
     pub(crate) fn end_watches(&self) {
         let mut objects = self.objects.lock().unwrap();
-        objects.claim_watches.clear();
-        objects.volume_watches.clear();
-        objects.class_watches.clear();
+        objects.claim_watches.end();
+        objects.volume_watches.end();
+        objects.class_watches.end();
     }
 
     /// The next creation of a volume is carried out late and never answered.

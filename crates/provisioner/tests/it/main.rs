@@ -7,6 +7,7 @@
 
 mod adoption;
 mod api;
+mod classes;
 mod crashes;
 mod directories;
 mod forged;
@@ -16,6 +17,13 @@ mod memory;
 mod operations;
 mod outages;
 mod parameters;
+mod refusals;
+mod restoring;
 mod safety;
+mod served;
 mod sharing;
+mod slashes;
+mod stale;
+mod startup;
+mod watched;
 mod world;

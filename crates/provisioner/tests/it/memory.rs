@@ -61,6 +61,8 @@ pub(crate) struct FileSystem {
     disturbed: Disturbed,
     /// Writes of files that hold this text are not answered until it is cleared.
     held: tokio::sync::watch::Sender<Option<&'static str>>,
+    /// The same for writes that have made their temporary file.
+    half: tokio::sync::watch::Sender<Option<&'static str>>,
 }
 
 type Disturbance = Box<dyn FnOnce(&FileSystem) + Send>;
@@ -104,6 +106,7 @@ impl FileSystem {
             inner: Mutex::new(tree),
             disturbed: Disturbed::default(),
             held: tokio::sync::watch::Sender::new(None),
+            half: tokio::sync::watch::Sender::new(None),
         })
     }
 
@@ -114,6 +117,23 @@ impl FileSystem {
 
     pub(crate) fn let_go(&self) {
         self.held.send_replace(None);
+    }
+
+    /// Holds back writes of files with this text once their temporary file is there; `None` lets
+    /// them go.
+    pub(crate) fn hold_half(&self, text: Option<&'static str>) {
+        self.half.send_replace(text);
+    }
+
+    /// Every path in the state directory.
+    pub(crate) fn state(&self) -> Vec<String> {
+        let tree = self.inner.lock().unwrap();
+        let mut found = BTreeMap::new();
+        tree.walk(ROOT, "", &mut found);
+        let paths = found.into_keys();
+        paths
+            .filter(|path| path.starts_with(".claimcheck"))
+            .collect()
     }
 
     /// Somebody else acts just before the next call of an operation.
@@ -545,6 +565,10 @@ impl Backend for Memory {
             Ok(())
         })
         .await?;
+        let mut half = self.files.half.subscribe();
+        half.wait_for(|half| half.is_none_or(|half| !text.contains(half)))
+            .await
+            .unwrap();
         self.change("write", path, |tree| {
             let (parent, name) = tree.parent(path)?;
             let children = &mut tree.nodes.get_mut(&parent).unwrap().children;

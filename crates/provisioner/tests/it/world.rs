@@ -119,6 +119,10 @@ impl Running {
         self.stop.cancel();
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// Asks it to stop and waits for its end.
     pub(crate) async fn stop(self) -> Result<(), Error> {
         self.stop.cancel();
@@ -152,6 +156,8 @@ pub(crate) fn config() -> Config {
             version: Version::V3,
             nfs_port: None,
             mount_port: None,
+            uid: 0,
+            gid: 0,
         },
         kubeconfig: None,
         namespace: "default".to_owned(),

@@ -209,9 +209,19 @@ pub(crate) fn looking_at_root(error: &NfsError, export: &str) -> Failure {
 const KERBEROS: &str = "the server does not accept AUTH_SYS for this export (sec=krb5?): export it \
                         with sec=sys, or use the mount backend";
 
+/// Unless told otherwise every call is made as root, whom a file system refuses nothing. Where a
+/// server does, it takes root for somebody else, as a rule (nfs-subdir #34, #98, #158, #285).
+const SQUASHED: &str = "calls are made as root unless --nfs-client-uid names another user: if the server \
+                        squashes root, export it with no_root_squash, or give that other user the \
+                        right to write there";
+
 /// The server's words, with advice where the crate's own say little.
 fn words(error: &NfsError) -> String {
     match error {
+        NfsError::Nfs3(V3::NFS3ERR_PERM | V3::NFS3ERR_ACCES)
+        | NfsError::Nfs4(V4::NFS4ERR_PERM | V4::NFS4ERR_ACCESS) => {
+            format!("{error} ({SQUASHED})")
+        }
         NfsError::Nfs4(V4::NFS4ERR_WRONGSEC) => KERBEROS.to_owned(),
         NfsError::Rpc(text) if is_denied(text) => KERBEROS.to_owned(),
         NfsError::OperationOutcome(outcome) => words(&outcome.source),
@@ -295,6 +305,21 @@ mod tests {
         assert!(failure.detail.contains("nas:/export"), "{}", failure.detail);
         let failure = mounting(&NfsError::Mount(Mnt::MNT3ERR_ACCES), "nas:/export");
         assert_eq!(failure.cause, Cause::PermissionDenied);
+    }
+
+    #[test]
+    fn a_server_that_refuses_root_may_squash_it() {
+        for error in [
+            NfsError::Nfs3(V3::NFS3ERR_ACCES),
+            NfsError::Nfs4(V4::NFS4ERR_PERM),
+        ] {
+            let failure = failure(&outcome(OperationOutcome::DefiniteFailure, error));
+            assert_eq!(failure.cause, Cause::PermissionDenied);
+            let said = failure.detail;
+            assert!(said.contains("no_root_squash"), "{said}");
+        }
+        let failure = failure(&NfsError::Nfs3(V3::NFS3ERR_ROFS));
+        assert!(!failure.detail.contains("squash"), "{}", failure.detail);
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn export(facts: &Facts<'_>, found: &mut Findings) {
             return;
         }
     };
-    let named: Vec<&String> = facts
+    let named: Vec<(String, &String)> = facts
         .volumes
         .iter()
         .filter(|volume| {
@@ -122,9 +122,14 @@ fn export(facts: &Facts<'_>, found: &mut Findings) {
                 .get(OWNER)
                 .is_some_and(|owner| Some(owner) == facts.owner.as_ref())
         })
-        .filter_map(|volume| volume.annotations().get(EXPORT_ID))
+        .filter_map(|volume| Some((volume.name_any(), volume.annotations().get(EXPORT_ID)?)))
         .collect();
-    if let Some(other) = named.iter().find(|id| Some(**id) != seen.id.as_ref()) {
+    // A volume proves something only if the export itself has its record.
+    let is_proved = named.iter().any(|(name, id)| {
+        Some(*id) == seen.id.as_ref() && seen.records.own.iter().any(|known| known.volume == *name)
+    });
+    let other = named.iter().find(|(_, id)| Some(*id) != seen.id.as_ref());
+    if let (false, Some((_, other))) = (is_proved, other) {
         found.add(
             Level::Problem,
             "export-other",
@@ -221,7 +226,19 @@ fn volumes(facts: &Facts<'_>, found: &mut Findings) -> Counts {
             found.add(Level::Note, "volume-other-deployment", object, cause);
             continue;
         }
-        if recorded || volume.annotations().contains_key(OWNER) {
+        let made_here = volume.annotations().contains_key(OWNER);
+        if made_here && !recorded && facts.export.is_ok() {
+            counts.left += 1;
+            found.add(
+                Level::Warning,
+                "record-missing",
+                object,
+                "this provisioner made it, and its record is gone from the export: it is left alone until `adopt` hands it \
+                 over again",
+            );
+            continue;
+        }
+        if recorded || made_here {
             counts.recorded += 1;
             continue;
         }

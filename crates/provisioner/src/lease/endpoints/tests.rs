@@ -162,6 +162,21 @@ fn on_endpoints(store: &Arc<Store>) -> Lock {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_event_of_the_lock_is_about_the_object_that_is_the_lock() {
+    for (lock, version, kind) in [
+        (on_endpoints(&Arc::default()), "v1", "Endpoints"),
+        (beside(&Arc::default()), "coordination.k8s.io/v1", "Lease"),
+    ] {
+        let lease = lock.acquire(&CancellationToken::new()).await.unwrap();
+        let reference = lock.reference(&lease);
+        assert_eq!(reference.api_version.as_deref(), Some(version));
+        assert_eq!(reference.kind.as_deref(), Some(kind));
+        assert_eq!(reference.namespace.as_deref(), Some("ns"));
+        assert_eq!(reference.name.as_deref(), Some("westos.org-nfs"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_live_record_of_an_older_provisioner_holds_the_lock_back() {
     let store = Arc::new(Store::default());
     store.old_renews("old", 15, "2026-01-01T00:00:00Z");

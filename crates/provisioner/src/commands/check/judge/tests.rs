@@ -268,6 +268,60 @@ fn an_export_that_cannot_be_looked_at_or_is_another_one_is_a_problem() {
     assert!(kinds(&facts).contains(&(Level::Problem, "export-other")));
 }
 
+/// A volume that says it is of the deployment `us`, on an export.
+fn ours(name: &str, path: &str, export: &str) -> PersistentVolume {
+    let mut ours = volume(name, path, "Delete");
+    let annotations = ours.annotations_mut();
+    annotations.insert(OWNER.to_owned(), "us".to_owned());
+    annotations.insert(EXPORT_ID.to_owned(), export.to_owned());
+    ours
+}
+
+/// The rule of `run`: see `export::expected`.
+#[rstest]
+#[case(vec![example()], false)]
+#[case(Vec::new(), true)]
+fn volumes_that_name_another_export_matter_unless_a_record_proves_this_one(
+    #[case] own: Vec<crate::records::Record>,
+    #[case] is_problem: bool,
+) {
+    let config = config();
+    let mut facts = facts(&config);
+    facts.owner = Some("us".to_owned());
+    facts.volumes = vec![
+        ours("pvc-1", "/export/a/b", "one"),
+        ours("forged", "/export/c", "two"),
+        ours("forged-too", "/export/d", "two"),
+    ];
+    facts.export = Ok(Seen {
+        id: Some("one".to_owned()),
+        records: Found {
+            own,
+            foreign: Vec::new(),
+        },
+        ..seen(&["a/b", "c", "d"])
+    });
+    let kinds = kinds(&facts);
+    let problem = (Level::Problem, "export-other");
+    assert_eq!(kinds.contains(&problem), is_problem, "{kinds:?}");
+    let left = (Level::Note, "volume-other-deployment");
+    assert_eq!(kinds.iter().filter(|kind| **kind == left).count(), 2);
+}
+
+#[test]
+fn a_volume_of_ours_whose_record_is_gone_is_told() {
+    let config = config();
+    let mut facts = facts(&config);
+    facts.owner = Some("us".to_owned());
+    facts.volumes = vec![ours("pvc-1", "/export/a/b", "one")];
+    facts.export = Ok(Seen {
+        id: Some("one".to_owned()),
+        ..seen(&["a/b"])
+    });
+    assert_eq!(kinds(&facts), [(Level::Warning, "record-missing")]);
+    assert_eq!(findings(&facts).1.left, 1);
+}
+
 #[test]
 fn missing_rules_are_problems_or_warnings_by_what_they_stop() {
     let config = config();
