@@ -86,10 +86,15 @@ struct ToolsCommand {
 /// First argument that makes this program the mount program of nodes whose kernel has no NFS. The
 /// rest is what mount(8) hands to its helpers, which is no command line of ours.
 const NFS_MOUNT: &str = "nfs-mount";
+/// First argument that makes this program the reference provisioner.
+const PROVISIONER: &str = "provisioner";
 
 /// The whole of the binary: parse, run, exit code.
 pub fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.peek().is_some_and(|first| first == PROVISIONER) {
+        ::provisioner::cli::hold_signals();
+    }
     if arguments.next_if(|first| first == NFS_MOUNT).is_some() {
         let program = nfs_mount::Program {
             leading_arguments: vec![NFS_MOUNT.into()],
@@ -115,7 +120,7 @@ fn normalised(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     if arguments
         .get(1)
-        .is_some_and(|command| command == "provisioner")
+        .is_some_and(|command| command == PROVISIONER)
     {
         let rest = arguments.split_off(2);
         arguments.extend(::provisioner::cli::normalise(rest));

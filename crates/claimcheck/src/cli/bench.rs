@@ -88,6 +88,11 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
     Box::pin(bench.run()).await
 }
 
+/// The name of the control plane of a bench in this process.
+pub(super) fn name_of(pid: u32) -> String {
+    format!("bench-{pid}")
+}
+
 /// A bench under way.
 struct Bench<'a> {
     order: Order,
@@ -102,7 +107,7 @@ impl Bench<'_> {
         let (started, clock) = (Timestamp::now(), Instant::now());
         let binaries = self.find_binaries().await?;
         // Benches side by side do not collide, though their figures are of no use then.
-        let name = format!("bench-{}", std::process::id());
+        let name = name_of(std::process::id());
         let ground = self.boot(&name, &binaries).await?;
         let (mut runs, logs) = (Vec::new(), self.files.logs());
         let told = |text: &str| self.printer.note(text);

@@ -6,7 +6,7 @@ use testbed::artifacts::Home;
 use testbed::state::StateError;
 
 use super::arguments::LogFlags;
-use super::sweep;
+use super::{bench, sweep};
 use crate::exit::Ended;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -48,7 +48,8 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<Ended, Failure> {
                 state.cluster.kubeconfig.to_string(),
             ]),
             Err(StateError::Starting { pid, .. }) => {
-                let [kubernetes, subject, kubeconfig] = ["-", "starting", "-"].map(str::to_owned);
+                let [kubernetes, kubeconfig] = ["-", "-"].map(str::to_owned);
+                let subject = stage(&name, pid).to_owned();
                 rows.push([name, kubernetes, subject, pid.to_string(), age, kubeconfig]);
             }
             // It went away while this command looked.
@@ -62,6 +63,16 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<Ended, Failure> {
     }
     printer.data(&(aligned(&rows).join("\n") + "\n"))?;
     Ok(Ended::Done)
+}
+
+/// What is to be said of a testbed that has told nothing of itself: a control plane that a bench
+/// works on never does, as nothing but the bench may use it.
+fn stage(name: &str, pid: u32) -> &'static str {
+    if name == bench::name_of(pid) {
+        "(bench)"
+    } else {
+        "starting"
+    }
 }
 
 /// How long ago the testbed's name was taken: its directory begins with the owner's file.
@@ -87,6 +98,14 @@ fn spoken(age: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_control_plane_of_a_bench_is_told_from_a_testbed_that_starts() {
+        assert_eq!(stage(&bench::name_of(7), 7), "(bench)");
+        // A name that somebody chose.
+        assert_eq!(stage(&bench::name_of(7), 8), "starting");
+        assert_eq!(stage("default", 7), "starting");
+    }
 
     #[test]
     fn an_age_has_two_units() {

@@ -6,7 +6,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::wait::{PATIENCE, until};
+use super::wait::{PATIENCE, until};
 
 /// The objects of one station: its namespace and its classes.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl Objects {
             .unwrap();
     }
 
-    fn claims(&self) -> Api<PersistentVolumeClaim> {
+    pub(crate) fn claims(&self) -> Api<PersistentVolumeClaim> {
         Api::namespaced(self.client.clone(), &self.name)
     }
 
@@ -134,6 +134,32 @@ impl Objects {
             self.bound(name).await
         })
         .await
+    }
+
+    /// Deletes every claim there is in the namespace.
+    pub(crate) async fn unclaim_all(&self) -> Result<(), String> {
+        self.claims()
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await
+            .map_err(|error| error.to_string())
+            .map(drop)
+    }
+
+    /// Deletes a claim and does not wait for its end.
+    pub(crate) async fn drop_claim(&self, name: &str) -> Result<(), String> {
+        self.claims()
+            .delete(name, &DeleteParams::default())
+            .await
+            .map_err(|error| error.to_string())
+            .map(drop)
+    }
+
+    /// How many of these volumes are of a class of this station.
+    pub(crate) fn count<'a>(&self, volumes: impl Iterator<Item = &'a PersistentVolume>) -> usize {
+        let prefix = format!("{}-", self.name);
+        let classes =
+            volumes.filter_map(|volume| volume.spec.as_ref()?.storage_class_name.as_ref());
+        classes.filter(|class| class.starts_with(&prefix)).count()
     }
 
     /// The volumes made for a claim, by its UID.

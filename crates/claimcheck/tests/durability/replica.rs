@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use nix::sys::signal::Signal;
@@ -41,23 +41,17 @@ pub(crate) struct Hall {
     pub(crate) objects: Objects,
     /// The exported directory.
     pub(crate) directory: Utf8PathBuf,
-    export: EmbeddedExport,
+    /// The exported path.
+    pub(crate) path: String,
+    port: u16,
+    /// `None` for a moment only, while it is replaced.
+    export: Option<EmbeddedExport>,
 }
 
 impl Hall {
     /// An empty export, a namespace, and classes: beside the usual ones `nonsense`, which is
     /// refused.
     pub(crate) async fn new(bed: &Bed, name: &str) -> Self {
-        let directory = bed.path(name).join("export");
-        fs_err::create_dir_all(&directory).unwrap();
-        let export = EmbeddedExport::start(ExportOptions {
-            directory: directory.clone(),
-            export_path: "/export".to_owned(),
-            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            root_squash: false,
-        })
-        .await
-        .unwrap();
         let objects = Objects {
             client: bed.client.clone(),
             name: name.to_owned(),
@@ -65,11 +59,59 @@ impl Hall {
         };
         objects.set_up().await;
         objects.class("nonsense", json!({ "nonsense": "x" })).await;
+        Self::over(bed, objects, "export").await
+    }
+
+    /// Another export for the same classes and claims.
+    pub(crate) async fn beside(&self, bed: &Bed, name: &str) -> Self {
+        Self::over(bed, self.objects.clone(), name).await
+    }
+
+    async fn over(bed: &Bed, objects: Objects, name: &str) -> Self {
+        let directory = bed.path(&objects.name).join(name);
+        fs_err::create_dir_all(&directory).unwrap();
+        let path = format!("/{name}");
+        let export = serve(&directory, &path, 0, false).await;
         Self {
             objects,
             directory,
-            export,
+            path,
+            port: export.port(),
+            export: Some(export),
         }
+    }
+
+    /// Puts a server in the place of the one there is, on the same port, which takes root for the
+    /// anonymous user or does not.
+    pub(crate) async fn squash(&mut self, root_squash: bool) {
+        if let Some(export) = self.export.take() {
+            export.stop().await;
+        }
+        let export = serve(&self.directory, &self.path, self.port, root_squash).await;
+        self.export = Some(export);
+    }
+
+    /// Waits until nothing of ours is on the export but these directories at its top, each with the
+    /// record of a stored volume.
+    pub(crate) async fn holds(&self, directories: &[String]) -> Result<(), String> {
+        let mut wanted = directories.to_vec();
+        wanted.sort();
+        until(PATIENCE, "an export in order", async || {
+            let (top, state) = (disk::top(&self.directory), disk::state(&self.directory));
+            let saved = state.records.values().filter(|said| *said == "saved");
+            let fine = top == wanted
+                && state.records.len() == wanted.len()
+                && saved.count() == wanted.len()
+                && state.trash.is_empty()
+                && state.scraps.is_empty();
+            if fine {
+                Ok(())
+            } else {
+                Err(format!("{top:?}, not {wanted:?}; {state:?}"))
+            }
+        })
+        .await
+        .map_err(|error| format!("{}: {error}", self.path))
     }
 
     /// The directories of volumes on the export.
@@ -112,6 +154,17 @@ impl Hall {
     }
 }
 
+async fn serve(directory: &Utf8Path, path: &str, port: u16, root_squash: bool) -> EmbeddedExport {
+    EmbeddedExport::start(ExportOptions {
+        directory: directory.to_owned(),
+        export_path: path.to_owned(),
+        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        root_squash,
+    })
+    .await
+    .unwrap()
+}
+
 /// One provisioner of a hall.
 pub(crate) struct Replica {
     api: ApiProxy,
@@ -121,9 +174,19 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn start(bed: &Bed, hall: &Hall, name: &str) -> Self {
+        Self::start_with(bed, hall, name, &[]).await
+    }
+
+    /// Starts one with these variables besides, or in place of, the usual ones.
+    pub(crate) async fn start_with(
+        bed: &Bed,
+        hall: &Hall,
+        name: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
         let place = bed.path(&hall.objects.name).join(name);
         fs_err::create_dir_all(&place).unwrap();
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, hall.export.port()));
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, hall.port));
         let nfs = NfsProxy::start(server).await.unwrap();
         let api = ApiProxy::start(&bed.kubeconfig).await.unwrap();
         let kubeconfig = place.join("kubeconfig");
@@ -142,7 +205,7 @@ impl Replica {
         let milliseconds = |duration: Duration| format!("{}ms", duration.as_millis());
         let env = [
             ("KUBECONFIG", kubeconfig.to_string()),
-            ("NFS_PATH", "/export".to_owned()),
+            ("NFS_PATH", hall.path.clone()),
             ("NFS_SERVER", "127.0.0.1".to_owned()),
             ("POD_NAMESPACE", NAMESPACE.to_owned()),
             ("PROVISIONER_NAME", hall.objects.provisioner.clone()),
@@ -161,6 +224,10 @@ impl Replica {
             args: args.map(str::to_owned).to_vec(),
             env: env
                 .into_iter()
+                .chain(
+                    more.iter()
+                        .map(|(name, value)| (*name, (*value).to_owned())),
+                )
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect::<BTreeMap<_, _>>(),
             dir: place.clone(),
@@ -211,13 +278,18 @@ impl Replica {
 
     /// Waits until a page of its HTTP port is 200 and holds this text.
     pub(crate) async fn shows(&self, path: &str, text: &str) -> Result<(), String> {
+        self.answers(path, 200, text).await
+    }
+
+    /// Waits until a page of its HTTP port has this status and holds this text.
+    pub(crate) async fn answers(&self, path: &str, status: u16, text: &str) -> Result<(), String> {
         let line = self.says("serving /healthz, /readyz and /metrics").await?;
         let address: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();
         until(PATIENCE, &format!("{path} with {text:?}"), async || {
             let page = get(address, path)
                 .await
                 .map_err(|error| error.to_string())?;
-            if page.starts_with("HTTP/1.1 200 ") && page.contains(text) {
+            if page.starts_with(&format!("HTTP/1.1 {status} ")) && page.contains(text) {
                 Ok(())
             } else {
                 Err(page)
@@ -254,6 +326,32 @@ impl Replica {
         matches: impl Fn(&NfsCall) -> bool + Send + Sync + 'static,
     ) -> Arrest {
         self.nfs.plan().arrest(Moment::After, 1, matches)
+    }
+
+    /// Holds back the first creation of a volume for a claim of this name.
+    pub(crate) fn hold_creation(&self, claim: &str) -> Arrest {
+        let about = format!("-{claim}-pvc-");
+        self.api.plan().arrest(Moment::Before, 1, move |call| {
+            call.is("create", "persistentvolumes") && call.is_about(&about)
+        })
+    }
+
+    /// Holds back the first attempt to make the directory of a claim of this name.
+    pub(crate) fn hold_directory(&self, claim: &str) -> Arrest {
+        let about = format!("-{claim}-pvc-");
+        self.nfs.plan().arrest(Moment::Before, 1, move |call| {
+            call.procedure == "MKDIR" && call.is_about(&about)
+        })
+    }
+
+    /// The most attempts that any work took which failed before.
+    pub(crate) fn most_attempts(&self) -> u64 {
+        let failed = |line: &Value| {
+            let message = line["message"].as_str()?.to_owned();
+            message.starts_with("not ").then_some(())?;
+            line["attempt"].as_u64()
+        };
+        self.lines().iter().filter_map(failed).max().unwrap_or(0)
     }
 
     /// A place in what it asked of API and export.

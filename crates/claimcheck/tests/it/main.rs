@@ -12,5 +12,7 @@ mod errors;
 mod explain;
 mod help;
 mod list;
+mod provisioner;
+mod status;
 mod summary;
 mod support;

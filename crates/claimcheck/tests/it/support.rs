@@ -28,7 +28,8 @@ impl Place {
         self.directory.path()
     }
 
-    fn state(&self) -> PathBuf {
+    /// Its state root.
+    pub(crate) fn state(&self) -> PathBuf {
         self.path().join("state")
     }
 

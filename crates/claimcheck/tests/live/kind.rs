@@ -2,6 +2,7 @@
 //! machine's mounts as they were.
 
 mod chart;
+mod hang;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -41,9 +42,32 @@ fn inventory() -> BTreeSet<String> {
     found
 }
 
+/// Takes the testbed of a test down when it fails: its supervisor is no child of the test.
+struct Down<'a> {
+    place: &'a Place,
+    name: &'a str,
+}
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.place.call(&format!("down --name {}", self.name));
+    }
+}
+
+/// What the owner of the testbed `stopped` and kind logged.
+fn logs(place: &Place) -> String {
+    let directory = place.home().logs("stopped");
+    let text = |name| fs_err::read_to_string(directory.join(name)).unwrap_or_default();
+    [text("supervisor.log"), text("kind.log")].concat()
+}
+
 #[test]
 fn a_boot_that_is_interrupted_at_any_stage_leaves_nothing() {
     let place = Place::new();
+    let _down = Down {
+        place: &place,
+        name: "stopped",
+    };
     let before = inventory();
     for stage in STAGES {
         let mut up = place.start("up --cluster kind --name stopped");
@@ -51,7 +75,8 @@ fn a_boot_that_is_interrupted_at_any_stage_leaves_nothing() {
         up.signal(Signal::SIGINT);
         let (status, out) = up.ends();
         assert_eq!(status.code(), Some(130), "interrupted at `{stage}`: {out}");
-        assert_eq!(inventory(), before, "interrupted at `{stage}`");
+        let after = inventory();
+        assert_eq!(after, before, "interrupted at `{stage}`: {}", logs(&place));
         place.nothing_is_left();
     }
 }
@@ -59,6 +84,10 @@ fn a_boot_that_is_interrupted_at_any_stage_leaves_nothing() {
 #[test]
 fn a_boot_whose_owner_is_killed_at_any_stage_is_swept_by_the_next_command() {
     let place = Place::new();
+    let _down = Down {
+        place: &place,
+        name: "killed",
+    };
     let before = inventory();
     for stage in STAGES {
         let mut run = place.start("run --cluster kind --only B01 --name killed");
