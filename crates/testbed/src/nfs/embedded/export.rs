@@ -92,6 +92,15 @@ impl EmbeddedExport {
         Self::start_with_hook(options, Arc::new(Passthrough)).await
     }
 
+    /// Starts to serve without ever waiting for the disk, as the etcd of a local cluster does not:
+    /// for measurements, after which nothing is needed any more.
+    ///
+    /// # Errors
+    /// When the directory, the path or the address can't be used.
+    pub async fn start_volatile(options: ExportOptions) -> Result<Self, EmbeddedError> {
+        Self::begin(options, Arc::new(Passthrough), false).await
+    }
+
     /// Starts to serve, with `hook` asked before every call of NFS.
     ///
     /// # Errors
@@ -99,6 +108,14 @@ impl EmbeddedExport {
     pub async fn start_with_hook(
         options: ExportOptions,
         hook: Arc<dyn CallHook>,
+    ) -> Result<Self, EmbeddedError> {
+        Self::begin(options, hook, true).await
+    }
+
+    async fn begin(
+        options: ExportOptions,
+        hook: Arc<dyn CallHook>,
+        durable: bool,
     ) -> Result<Self, EmbeddedError> {
         let ExportOptions {
             directory,
@@ -109,7 +126,8 @@ impl EmbeddedExport {
         if !mountable(&export_path) {
             return Err(EmbeddedError::Path { path: export_path });
         }
-        let fs = open_directory(&directory, root_squash)?;
+        let mut fs = open_directory(&directory, root_squash)?;
+        fs.durable = durable;
         let listen = |source| EmbeddedError::Listen {
             address: bind,
             source,

@@ -43,6 +43,8 @@ pub(crate) struct FileSystem {
     /// Differs at each start, so that clients send uncommitted data again (RFC 1813, 3.3.7).
     pub(crate) write_verifier: writeverf3,
     pub(crate) cookie_verifier: cookieverf3,
+    /// Whether data that a client wants on stable storage is synced.
+    pub(crate) durable: bool,
     root_squash: bool,
     changes: Mutex<()>,
     overrides: Mutex<()>,
@@ -61,6 +63,7 @@ impl FileSystem {
             owners: Owners::probe(directory)?,
             write_verifier: writeverf3(instance.to_be_bytes()),
             cookie_verifier: cookieverf3(instance.to_be_bytes()),
+            durable: true,
             root_squash,
             changes: Mutex::new(()),
             overrides: Mutex::new(()),

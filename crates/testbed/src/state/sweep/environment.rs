@@ -30,9 +30,14 @@ pub(super) fn environments(pids: Vec<u32>) -> Vec<(u32, Vec<u8>)> {
 fn environment(pid: u32) -> io::Result<Vec<u8>> {
     let until = Instant::now() + EXEC_LIMIT;
     loop {
-        let environment = std::fs::read(format!("/proc/{pid}/environ"))?;
-        if !environment.is_empty() || !is_in_exec(pid) || Instant::now() >= until {
+        let read = || std::fs::read(format!("/proc/{pid}/environ"));
+        let environment = read()?;
+        if !environment.is_empty() || Instant::now() >= until {
             return Ok(environment);
+        }
+        if !is_in_exec(pid) {
+            // It may have come out of it between the two looks.
+            return read();
         }
         thread::sleep(POLL);
     }

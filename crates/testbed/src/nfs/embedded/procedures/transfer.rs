@@ -137,6 +137,7 @@ fn write_to(
         .map_err(of_io)?;
     drop_set_id(fs, who, object)?;
     match args.stable {
+        _ if !fs.durable => {}
         stable_how::UNSTABLE => {}
         stable_how::DATA_SYNC => file.sync_data().map_err(of_io)?,
         stable_how::FILE_SYNC => file.sync_all().map_err(of_io)?,
@@ -186,6 +187,9 @@ fn sync(fs: &FileSystem, who: &Credentials, object: &Object) -> Outcome<()> {
     require_data(object)?;
     if !access::data_permitted(who, &object.attributes, access::WRITE) {
         return Err(nfsstat3::NFS3ERR_ACCES);
+    }
+    if !fs.durable {
+        return Ok(());
     }
     let file = fs
         .as_owner(&[&object.file], || {
