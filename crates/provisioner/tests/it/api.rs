@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -37,6 +38,8 @@ struct Objects {
     mute: bool,
     /// The next volume is not stored, and its creation not answered, until it is let in late.
     delayed: bool,
+    /// How long an event takes to be stored.
+    event_takes: Duration,
     late: Option<PersistentVolume>,
 }
 
@@ -360,6 +363,10 @@ impl ClusterApi for Api {
     }
 
     async fn create_event(&self, event: &Event) -> ApiResult<()> {
+        let takes = self.store.objects.lock().unwrap().event_takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         self.now("create event", |objects| {
             objects.events.push(event.clone());
             Ok(())
@@ -501,6 +508,11 @@ impl Store {
         objects.claim_watches.end();
         objects.volume_watches.end();
         objects.class_watches.end();
+    }
+
+    /// Events take this long to be stored from now on.
+    pub(crate) fn slow_events(&self, takes: Duration) {
+        self.objects.lock().unwrap().event_takes = takes;
     }
 
     /// The next creation of a volume is carried out late and never answered.

@@ -7,6 +7,7 @@
 
 mod adoption;
 mod api;
+mod bursts;
 mod classes;
 mod crashes;
 mod directories;
