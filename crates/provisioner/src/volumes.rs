@@ -306,9 +306,10 @@ impl Volumes {
         {
             return Ok(Next::OnChange);
         }
-        self.adopt_if_asked(share, &volume).await?;
-        share.recall(name).await?;
-        let record = self.noted(share, &volume).await?;
+        let record = match self.recalled(share, &volume).await {
+            Ok(record) => record,
+            Err(error) => return Err(self.failed(&volume, error)),
+        };
         if !self.rules().is_reclaimable(&volume) {
             let disposal = self
                 .rules()
@@ -401,29 +402,31 @@ impl Volumes {
                 self.parts.metrics.deleted(volume, started.elapsed());
                 Ok(Next::OnChange)
             }
-            Err(error) => {
-                if !matches!(error, StepError::Fenced(_)) {
-                    self.parts.metrics.delete_failed(volume);
-                    self.tell(
-                        volume,
-                        &Notice::DeleteFailed {
-                            cause: error.to_string(),
-                        },
-                    );
-                }
-                Err(error)
-            }
+            Err(error) => Err(self.failed(volume, error)),
         }
+    }
+
+    /// A volume that waits to be reclaimed is told what holds it up, wherever that was. The error
+    /// goes on to be tried again.
+    fn failed(&self, volume: &PersistentVolume, error: StepError) -> StepError {
+        if self.rules().is_reclaimable(volume) && !matches!(error, StepError::Fenced(_)) {
+            self.parts.metrics.delete_failed(volume);
+            let cause = error.to_string();
+            self.tell(volume, &Notice::DeleteFailed { cause });
+        }
+        error
     }
 
     /// The record of a volume, after what an administrator has changed on the object is noted in
     /// it: from here on it decides, whatever becomes of the object.
-    async fn noted(
+    async fn recalled(
         &self,
         share: &Share,
         volume: &PersistentVolume,
     ) -> Result<Option<Record>, StepError> {
+        self.adopt_if_asked(share, volume).await?;
         let name = volume.name_any();
+        share.recall(&name).await?;
         let Some(record) = self.index().record(&name) else {
             return Ok(None);
         };

@@ -421,6 +421,32 @@ async fn a_failed_removal_is_told_and_tried_again() {
     );
 }
 
+/// The first thing a reclaim writes is the record: an export that fails there is told as well.
+#[tokio::test(start_paused = true)]
+async fn a_reclaim_that_cannot_note_anything_is_told_as_well() {
+    let world = World::new();
+    world.store.class(class("c", &json!({})));
+    world.store.claim(claim("a", "1", "c"));
+    let running = world.start();
+    eventually("bound", || world.store.bound_to("a").is_some()).await;
+    eventually("noted", || {
+        world.files.records()["pvc-1"]["state"] == "saved"
+    })
+    .await;
+    // What an administrator changed is noted before anything else is done.
+    world.files.fail("write", Cause::NoSpace, usize::MAX);
+    world.store.edit_volume("pvc-1", |volume| {
+        let on_delete = "claimcheck.dev/on-delete".to_owned();
+        volume.annotations_mut().insert(on_delete, "delete".into());
+    });
+    world.store.delete_claim("a");
+    eventually("told", || {
+        !events_with(&world, "VolumeFailedDelete").is_empty()
+    })
+    .await;
+    running.stop().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_archive_never_replaces_another() {
     let world = World::new();
