@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+mod known;
 mod operations;
 mod options;
 mod removal;

@@ -14,4 +14,5 @@ mod proxy;
 mod refused;
 mod removal;
 mod renames;
+mod state;
 mod subject;

@@ -13,6 +13,7 @@ use crate::backend::Cause;
 use crate::backend::failure::Failure;
 
 use super::error::{looking_at_root, mounting};
+use super::known::Known;
 use super::options::{DirectOptions, Version};
 
 /// How long one attempt to mount may take in all: name, portmapper, MOUNT, and the crate's look
@@ -29,6 +30,7 @@ pub(crate) struct Session {
     pub(crate) mount: Box<dyn Mount>,
     /// Handle of the export's root.
     pub(crate) root: bytes::Bytes,
+    pub(crate) known: Known,
     id: u64,
 }
 
@@ -168,7 +170,12 @@ async fn connect(options: &DirectOptions, id: u64) -> Result<Arc<Session>, Failu
                     return Err(looking_at_root(&error, &export));
                 }
                 tracing::debug!(%export, %address, version = options.version.as_str(), "mounted");
-                return Ok(Arc::new(Session { mount, root, id }));
+                return Ok(Arc::new(Session {
+                    mount,
+                    root,
+                    known: Known::default(),
+                    id,
+                }));
             }
             Err(error) => last = mounting(&error, &export),
         }

@@ -166,9 +166,7 @@ pub(crate) async fn read_file(
 }
 
 async fn content(session: &Session, path: &RelativePath) -> Result<Vec<u8>, Failure> {
-    let Some((parent, leaf)) = session.parent_of(path).await? else {
-        return Err(Failure::not_a_file(Kind::Directory));
-    };
+    let (parent, leaf) = session.parent_of_file(path).await?;
     let node = session.lookup(&parent, leaf.as_str()).await?;
     if node.stat.kind != Kind::File {
         return Err(Failure::not_a_file(node.stat.kind));
@@ -215,7 +213,7 @@ pub(crate) async fn write_file(
     if !fits(content.len() as u64) {
         return Err(too_long());
     }
-    let (parent, leaf) = session.need_parent(path).await?;
+    let (parent, leaf) = session.parent_of_file(path).await?;
     // The crate's create is not exclusive. A name nobody can guess stands in for that, and a look
     // at what was made: a new, empty, regular file.
     let temporary = temporary_name();
@@ -223,7 +221,7 @@ pub(crate) async fn write_file(
         .mount
         .create(parent.clone(), &temporary, Some(0o600))
         .await
-        .map_err(|e| failure(&e).after_a_change())?;
+        .map_err(|e| failure(&e))?;
     let made = session.node(made).await.map_err(Failure::after_a_change)?;
     let stored = if made.stat.kind == Kind::File && made.stat.size == 0 {
         store(session, &made, content).await
@@ -293,9 +291,7 @@ pub(crate) async fn remove_file(session: &Session, path: &RelativePath) -> Resul
 }
 
 async fn unlink(session: &Session, path: &RelativePath) -> Result<(), Failure> {
-    let Some((parent, leaf)) = session.parent_of(path).await? else {
-        return Err(Failure::not_a_file(Kind::Directory));
-    };
+    let (parent, leaf) = session.parent_of_file(path).await?;
     // REMOVE may take a directory on some servers (RFC 1813 section 3.3.12).
     let node = session.lookup(&parent, leaf.as_str()).await?;
     if node.stat.kind == Kind::Directory {

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use nfs_rs::{Attr, DirectoryCookie, ObjRes};
+use tokio::time::Instant;
 
 use crate::backend::failure::Failure;
 use crate::backend::{Cause, Identity, Kind, Stat};
+use crate::constants::STATE_DIRECTORY;
 use crate::path::{Component, RelativePath};
 
 use super::connection::Session;
@@ -60,6 +62,29 @@ impl Session {
                 .handle;
         }
         Ok(Some((current, leaf)))
+    }
+
+    /// The same for a file: of this program's own directories the handle may be [known].
+    ///
+    /// [known]: super::known
+    pub(crate) async fn parent_of_file<'p>(
+        &self,
+        path: &'p RelativePath,
+    ) -> Result<(Bytes, &'p Component), Failure> {
+        let Some((leaf, parents)) = path.components().split_last() else {
+            return Err(Failure::not_a_file(Kind::Directory));
+        };
+        let top = parents.first().map(Component::as_str);
+        if top != Some(STATE_DIRECTORY) {
+            return self.need_parent(path).await;
+        }
+        if let Some(handle) = self.known.get(parents) {
+            return Ok((handle, leaf));
+        }
+        let asked = Instant::now();
+        let (handle, leaf) = self.need_parent(path).await?;
+        self.known.put(parents, handle.clone(), asked);
+        Ok((handle, leaf))
     }
 
     /// The same for a call that cannot apply to the root.

@@ -13,9 +13,6 @@ use tokio_util::task::TaskTracker;
 use super::dispatch::{Answer, Service};
 use super::record;
 
-/// How many replies wait for a client that is slow to read.
-const REPLIES: usize = 64;
-
 /// Serves a connection until the client leaves, sends garbage, or `stopped`. `workers` bounds how
 /// many calls of all connections block on the file system at once; `tasks` tracks those that run.
 pub(crate) async fn serve(
@@ -48,7 +45,8 @@ async fn exchange(
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
-    let (replies, mut ready) = mpsc::channel::<Vec<u8>>(REPLIES);
+    // As many as the client has calls under way.
+    let (replies, mut ready) = mpsc::unbounded_channel::<Vec<u8>>();
     let calls = async move {
         while let Some(record) = record::read(&mut reader).await? {
             let Ok(permit) = Arc::clone(&workers).acquire_owned().await else {
@@ -56,23 +54,19 @@ async fn exchange(
             };
             let (service, replies, broken) =
                 (Arc::clone(&service), replies.clone(), broken.clone());
-            tasks.spawn(async move {
-                let answered = tokio::task::spawn_blocking(move || {
-                    let answer = service.answer(peer, &record);
-                    drop(permit);
-                    answer
-                })
-                .await;
-                match answered {
+            // One thread does all of it, so that a call wakes nobody but whoever sends its reply.
+            tasks.spawn_blocking(move || {
+                // A call that panics leaves its client without an answer for ever: it ends instead.
+                let unfinished = broken.drop_guard();
+                let answer = service.answer(peer, &record);
+                drop(permit);
+                match answer {
                     // Fails only when the connection is gone, and the reply with it.
-                    Ok(Answer::Reply(reply)) => drop(replies.send(reply).await),
-                    Ok(Answer::Nothing) => {}
-                    Ok(Answer::Close) => broken.cancel(),
-                    Err(error) => {
-                        tracing::error!(%peer, %error, "call of the export was not finished");
-                        broken.cancel();
-                    }
+                    Answer::Reply(reply) => drop(replies.send(reply)),
+                    Answer::Nothing => {}
+                    Answer::Close => return,
                 }
+                unfinished.disarm();
             });
         }
         Ok(())
