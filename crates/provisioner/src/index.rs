@@ -24,15 +24,7 @@ enum Holder {
 }
 
 impl Holder {
-    fn own(volume: &str) -> Self {
-        Self::Own(volume.into())
-    }
-
-    fn volume_object(volume: &str) -> Self {
-        Self::Volume(volume.into())
-    }
-
-    fn volume(&self) -> &str {
+    fn volume(&self) -> &Arc<str> {
         match self {
             Self::Own(volume) | Self::Foreign(_, volume) | Self::Volume(volume) => volume,
         }
@@ -47,16 +39,15 @@ pub struct Index {
 
 #[derive(Debug, Default)]
 struct Inner {
-    own: HashMap<String, Box<Record>>,
+    own: HashMap<Arc<str>, Box<Record>>,
     foreign: HashMap<(String, String), Record>,
-    /// Each path is there once, for this and the next.
-    held: HashMap<Holder, Arc<RelativePath>>,
-    by_directory: BTreeMap<Arc<RelativePath>, Few<Holder>>,
-    by_claim: HashMap<String, Few<String>>,
+    held: HashMap<Holder, RelativePath>,
+    by_directory: BTreeMap<RelativePath, Few<Holder>>,
+    by_claim: HashMap<String, Few<Arc<str>>>,
     by_file: HashMap<u64, Few<Holder>>,
     /// Volumes whose record is gone and whose object is too, which the watch has yet to show: they
     /// have no directory any more.
-    ended: HashSet<String>,
+    ended: HashSet<Arc<str>>,
 }
 
 impl Index {
@@ -141,14 +132,15 @@ impl Index {
     /// record goes after its object.
     pub fn remove(&self, volume: &str) {
         let mut inner = self.lock();
-        inner.drop_holder(&Holder::own(volume));
+        let name = inner.name(volume);
+        inner.drop_holder(&Holder::Own(name.clone()));
         if let Some(record) = inner.own.remove(volume) {
-            if inner.held.contains_key(&Holder::volume_object(volume)) {
-                inner.ended.insert(volume.to_owned());
+            if inner.held.contains_key(&Holder::Volume(name.clone())) {
+                inner.ended.insert(name.clone());
             }
             let uid = record.claim.uid;
             if let Some(volumes) = inner.by_claim.get_mut(&uid) {
-                volumes.remove(&volume.to_owned());
+                volumes.remove(&name);
                 if volumes.is_empty() {
                     inner.by_claim.remove(&uid);
                 }
@@ -169,7 +161,8 @@ impl Index {
     ) -> Result<Placement, Refusal> {
         let mut inner = self.lock();
         let placement = judge(inner.neighbours(volume, directory))?;
-        inner.hold(Holder::own(volume), directory, None);
+        let holder = Holder::Own(inner.name(volume));
+        inner.hold(holder, directory, None);
         Ok(placement)
     }
 
@@ -184,7 +177,7 @@ impl Index {
         let holders = inner.by_file.get(&identity.fileid)?;
         holders
             .iter()
-            .filter(|holder| holder.volume() != except)
+            .filter(|holder| **holder.volume() != *except)
             .find_map(|holder| {
                 let record = inner.record_of(holder)?;
                 record
@@ -231,21 +224,22 @@ impl Index {
             .by_directory
             .range::<RelativePath, _>(directory..)
             .take_while(|(path, _)| directory.contains(path))
-            .filter(|(path, _)| ***path != *directory)
+            .filter(|(path, _)| *path != directory)
             .find_map(|(path, holders)| {
                 let other = holders
                     .iter()
-                    .find(|holder| holder.volume() != except && !inner.has_ended(holder))?;
-                Some((other.volume().to_owned(), (**path).clone()))
+                    .find(|holder| **holder.volume() != *except && !inner.has_ended(holder))?;
+                Some((other.volume().to_string(), path.clone()))
             })
     }
 
     /// The volumes of this deployment in whose directories that of `volume` lies.
     pub fn around(&self, volume: &str) -> Vec<String> {
         let inner = self.lock();
-        let holders = [Holder::own(volume), Holder::volume_object(volume)];
+        let name = inner.name(volume);
+        let holders = [Holder::Own(name.clone()), Holder::Volume(name)];
         let directory = holders.iter().find_map(|holder| inner.held.get(holder));
-        let mut parent = directory.and_then(|directory| directory.parent());
+        let mut parent = directory.and_then(RelativePath::parent);
         let mut found = Vec::new();
         while let Some(path) = parent.filter(|path| !path.is_root()) {
             let holders = inner
@@ -304,7 +298,7 @@ impl Index {
     /// Takes the directory of a volume object.
     pub fn set_volume(&self, volume: &str, directory: Option<&RelativePath>) {
         let mut inner = self.lock();
-        let holder = Holder::volume_object(volume);
+        let holder = Holder::Volume(inner.name(volume));
         if let Some(directory) = directory {
             inner.hold(holder, directory, None);
         } else {
@@ -319,18 +313,28 @@ impl Index {
 }
 
 impl Inner {
-    fn set_own(&mut self, record: Record) {
-        self.ended.remove(&record.volume);
-        self.hold(
-            Holder::own(&record.volume),
-            &record.directory,
-            record.identity,
-        );
+    /// A volume's name as it is kept already, since each has several places here.
+    fn name(&self, volume: &str) -> Arc<str> {
+        if let Some((name, _)) = self.own.get_key_value(volume) {
+            return name.clone();
+        }
+        let name: Arc<str> = volume.into();
+        let kept = [Holder::Own(name.clone()), Holder::Volume(name.clone())]
+            .iter()
+            .find_map(|holder| Some(self.held.get_key_value(holder)?.0.volume().clone()));
+        kept.unwrap_or(name)
+    }
+
+    fn set_own(&mut self, mut record: Record) {
+        let name = self.name(&record.volume);
+        self.ended.remove(&name);
+        let holder = Holder::Own(name.clone());
+        record.directory = self.hold(holder, &record.directory, record.identity);
         self.by_claim
             .entry(record.claim.uid.clone())
             .or_default()
-            .insert(record.volume.clone());
-        self.own.insert(record.volume.clone(), Box::new(record));
+            .insert(name.clone());
+        self.own.insert(name, Box::new(record));
     }
 
     fn has_ended(&self, holder: &Holder) -> bool {
@@ -347,16 +351,18 @@ impl Inner {
         }
     }
 
+    /// Notes who holds a directory; its path as it is kept.
     fn hold(
         &mut self,
         holder: Holder,
         directory: &RelativePath,
         identity: Option<DirectoryIdentity>,
-    ) {
+    ) -> RelativePath {
         self.drop_holder(&holder);
         let directory = match self.by_directory.get_key_value(directory) {
+            // One copy for all that name it.
             Some((known, _)) => known.clone(),
-            None => Arc::new(directory.clone()),
+            None => directory.clone(),
         };
         self.by_directory
             .entry(directory.clone())
@@ -368,7 +374,8 @@ impl Inner {
                 .or_default()
                 .insert(holder.clone());
         }
-        self.held.insert(holder, directory);
+        self.held.insert(holder, directory.clone());
+        directory
     }
 
     fn drop_holder(&mut self, holder: &Holder) {
@@ -396,9 +403,9 @@ impl Inner {
     fn neighbours(&self, volume: &str, directory: &RelativePath) -> Vec<Neighbour> {
         let mut found = Vec::new();
         let mut add = |relation, path: &RelativePath, holders: &Few<Holder>| {
-            for holder in holders.iter().filter(|holder| holder.volume() != volume) {
+            for holder in holders.iter().filter(|holder| **holder.volume() != *volume) {
                 // A volume object with a record is there twice; the record says more.
-                let recorded = holders.contains(&Holder::own(holder.volume()));
+                let recorded = holders.contains(&Holder::Own(holder.volume().clone()));
                 if matches!(holder, Holder::Volume(_)) && (recorded || self.has_ended(holder)) {
                     continue;
                 }
@@ -408,7 +415,7 @@ impl Inner {
                 };
                 found.push(Neighbour {
                     relation,
-                    volume: holder.volume().to_owned(),
+                    volume: holder.volume().to_string(),
                     directory: path.clone(),
                     record,
                 });
@@ -427,7 +434,7 @@ impl Inner {
             .range::<RelativePath, _>(directory..)
             .take_while(|(path, _)| directory.contains(path))
         {
-            let relation = if **path == *directory {
+            let relation = if path == directory {
                 Relation::Same
             } else {
                 Relation::Around

@@ -4,6 +4,7 @@
 //! `docs/provisioner.md`.
 
 use std::fmt;
+use std::sync::Arc;
 
 pub mod naming;
 pub mod pattern;
@@ -15,7 +16,7 @@ pub const COMPONENT_MAX: usize = 255;
 /// One path component: not empty, not `.` or `..`, at most 255 bytes, without `/`, `\`, NUL or
 /// control characters, and without white space at either end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Component(String);
+pub struct Component(Arc<str>);
 
 /// Why a text cannot be one path component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +63,7 @@ impl Component {
         if text.trim() != text {
             return Err(ComponentError::WhiteSpace);
         }
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 
     /// The component as text.
@@ -77,19 +78,26 @@ impl fmt::Display for Component {
     }
 }
 
-/// A path below the export's root, as components; no component means the root itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RelativePath(Vec<Component>);
+/// A path below the export's root, as components; no component means the root itself. Cheap to
+/// clone: what is known of a volume names its directory in several places.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelativePath(Arc<[Component]>);
+
+impl Default for RelativePath {
+    fn default() -> Self {
+        Self::root()
+    }
+}
 
 impl RelativePath {
     /// The export's root.
-    pub const fn root() -> Self {
-        Self(Vec::new())
+    pub fn root() -> Self {
+        Self(Arc::new([]))
     }
 
     /// A path of these components.
-    pub const fn from_components(components: Vec<Component>) -> Self {
-        Self(components)
+    pub fn from_components(components: Vec<Component>) -> Self {
+        Self(components.into())
     }
 
     /// Splits `text` on `/`; the empty text is the root.
@@ -105,7 +113,7 @@ impl RelativePath {
             .enumerate()
             .map(|(at, part)| Component::new(part).map_err(|error| (at, error)))
             .collect::<Result<Vec<_>, _>>()
-            .map(Self)
+            .map(Self::from_components)
     }
 
     /// The components, outermost first.
@@ -121,15 +129,13 @@ impl RelativePath {
     /// This path with one more component.
     #[must_use]
     pub fn join(&self, component: Component) -> Self {
-        let mut components = self.0.clone();
-        components.push(component);
-        Self(components)
+        self.0.iter().cloned().chain([component]).collect()
     }
 
     /// The path without its last component; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let (_, rest) = self.0.split_last()?;
-        Some(Self(rest.to_vec()))
+        Some(Self(rest.into()))
     }
 
     /// The last component; `None` for the root.
@@ -140,6 +146,12 @@ impl RelativePath {
     /// Whether `other` is this path or lies below it.
     pub fn contains(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
+    }
+}
+
+impl FromIterator<Component> for RelativePath {
+    fn from_iter<T: IntoIterator<Item = Component>>(components: T) -> Self {
+        Self(components.into_iter().collect())
     }
 }
 

@@ -31,7 +31,10 @@ mod ending;
 mod seen;
 
 use ending::Ending;
-use seen::{Ours, Seen, claim_uid, content, has_finalizer, is_going, on_delete_of, policy_of};
+use seen::{
+    Common, Commons, Ours, Seen, claim_uid, content, has_finalizer, is_going, on_delete_of,
+    policy_of,
+};
 
 /// How soon a released volume is looked at again whose claim is still there: the API server and
 /// the controller manager disagree for a moment.
@@ -43,6 +46,7 @@ pub struct Volumes {
     /// Only the class of a volume that was taken over without it is ever looked at.
     classes: Arc<Classes>,
     seen: Mutex<HashMap<String, Seen>>,
+    commons: Commons,
     /// What was shown last of volumes that are gone and have a record still.
     departed: Mutex<HashMap<String, Seen>>,
     backoff: Mutex<Backoff<String>>,
@@ -59,6 +63,7 @@ impl Volumes {
             parts,
             classes,
             seen: Mutex::default(),
+            commons: Commons::default(),
             departed: Mutex::default(),
             backoff: Mutex::default(),
             queue: WorkQueue::default(),
@@ -91,10 +96,10 @@ impl Volumes {
     pub(crate) fn policy_for(&self, scope: &Scope, volume: &str, uid: &str) -> Option<String> {
         let seen = lock(&self.seen);
         let (seen, ours) = seen.get(volume).and_then(|s| Some((s, s.ours.as_ref()?)))?;
-        let here = ours.owner.as_ref() == Some(&scope.owner)
-            && ours.export_id.as_ref() == Some(&scope.export_id)
+        let here = ours.common.owner.as_ref() == Some(&scope.owner)
+            && ours.common.export_id.as_ref() == Some(&scope.export_id)
             && !ours.gone_for_us;
-        (here && seen.claim_uid.as_deref() == Some(uid)).then(|| ours.policy.clone())?
+        (here && seen.claim_uid.as_deref() == Some(uid)).then(|| ours.common.policy.clone())?
     }
 
     /// Takes a change the watch shows; the UIDs of claims whose volume has gone.
@@ -124,11 +129,13 @@ impl Volumes {
         let policy = policy_of(volume);
         let ours = self.rules().is_our_volume(target, volume).then(|| Ours {
             content: content(volume),
-            policy: policy.map(str::to_owned),
+            common: self.commons.share(Common {
+                policy: policy.map(str::to_owned),
+                owner: volume.annotations().get(OWNER).cloned(),
+                export_id: volume.annotations().get(EXPORT_ID).cloned(),
+            }),
             on_delete: on_delete_of(volume),
             gone_for_us: is_going(volume) && !has_finalizer(volume),
-            owner: volume.annotations().get(OWNER).cloned(),
-            export_id: volume.annotations().get(EXPORT_ID).cloned(),
         });
         let new = ours.as_ref().map(|ours| ours.content);
         let old = lock(&self.seen).insert(
@@ -192,9 +199,11 @@ impl Volumes {
             let ours = seen
                 .iter()
                 .filter_map(|(name, seen)| Some((name, seen.ours.as_ref()?)));
-            ours.filter(|(name, ours)| self.differs(name, ours.policy.as_deref(), ours.on_delete))
-                .map(|(name, _)| name.clone())
-                .collect()
+            ours.filter(|(name, ours)| {
+                self.differs(name, ours.common.policy.as_deref(), ours.on_delete)
+            })
+            .map(|(name, _)| name.clone())
+            .collect()
         };
         let left = self.index().own().into_iter().filter(|record| {
             matches!(
@@ -222,7 +231,11 @@ impl Volumes {
     pub(crate) fn owners(&self) -> Vec<String> {
         let mut counts: HashMap<String, usize> = HashMap::new();
         for seen in lock(&self.seen).values() {
-            if let Some(owner) = seen.ours.as_ref().and_then(|ours| ours.owner.clone()) {
+            if let Some(owner) = seen
+                .ours
+                .as_ref()
+                .and_then(|ours| ours.common.owner.clone())
+            {
                 *counts.entry(owner).or_default() += 1;
             }
         }
@@ -236,8 +249,8 @@ impl Volumes {
         let mut named = Named::new();
         for (name, seen) in lock(&self.seen).iter() {
             let ours = seen.ours.as_ref();
-            let ours = ours.filter(|ours| ours.owner.as_deref() == Some(owner));
-            if let Some(id) = ours.and_then(|ours| ours.export_id.clone()) {
+            let ours = ours.filter(|ours| ours.common.owner.as_deref() == Some(owner));
+            if let Some(id) = ours.and_then(|ours| ours.common.export_id.clone()) {
                 named.entry(id).or_default().push(name.clone());
             }
         }

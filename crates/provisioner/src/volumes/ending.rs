@@ -115,7 +115,7 @@ impl Volumes {
             if seen.claim_uid.as_ref() != Some(&record.claim.uid) || record.state == State::Kept {
                 return None;
             }
-            let policy = ours.policy.clone().filter(|policy| policy != DELETE);
+            let policy = ours.common.policy.clone().filter(|policy| policy != DELETE);
             let on_delete = ours.on_delete.filter(|said| *said > record.on_delete);
             Some((policy, on_delete))
         });
