@@ -54,8 +54,9 @@ async fn exchange(
             };
             let (service, replies, broken) =
                 (Arc::clone(&service), replies.clone(), broken.clone());
+            let waits = service.fs.durable;
             // One thread does all of it, so that a call wakes nobody but whoever sends its reply.
-            tasks.spawn_blocking(move || {
+            let work = move || {
                 // A call that panics leaves its client without an answer for ever: it ends instead.
                 let unfinished = broken.drop_guard();
                 let answer = service.answer(peer, &record);
@@ -67,7 +68,13 @@ async fn exchange(
                     Answer::Close => return,
                 }
                 unfinished.disarm();
-            });
+            };
+            if waits {
+                tasks.spawn_blocking(work);
+            } else {
+                // Calls that wait for no disk are done where they were read: it costs less.
+                work();
+            }
         }
         Ok(())
     };
