@@ -166,7 +166,10 @@ pub(crate) async fn read_file(
 }
 
 async fn content(session: &Session, path: &RelativePath) -> Result<Vec<u8>, Failure> {
-    let (parent, leaf) = session.parent_of_file(path).await?;
+    // Looked up anew: what is read decides what is done, as the id of the export does.
+    let Some((parent, leaf)) = session.parent_of(path).await? else {
+        return Err(Failure::not_a_file(Kind::Directory));
+    };
     let node = session.lookup(&parent, leaf.as_str()).await?;
     if node.stat.kind != Kind::File {
         return Err(Failure::not_a_file(node.stat.kind));

@@ -64,7 +64,8 @@ impl Session {
         Ok(Some((current, leaf)))
     }
 
-    /// The same for a file: of this program's own directories the handle may be [known].
+    /// The same for a file that is written or removed: of this program's own directories the handle
+    /// may be [known].
     ///
     /// [known]: super::known
     pub(crate) async fn parent_of_file<'p>(
