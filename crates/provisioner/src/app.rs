@@ -234,6 +234,7 @@ fn banner(config: &Config, backend: &str) {
         mode = %format_args!("{:04o}", directories.mode),
         uid = directories.uid,
         gid = directories.gid,
+        class_defaults = ?config.directories,
         unknown_parameters = ?config.unknown_parameters,
         workers = ?config.workers,
         limits = ?config.limits,

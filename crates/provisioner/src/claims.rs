@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use tokio::time::Instant;
 
@@ -61,6 +61,8 @@ pub struct Claims {
     pending: Mutex<HashMap<String, Arc<Waiting>>>,
     /// Claims whose volume's creation had no answer, and when it can no longer happen.
     unanswered: Mutex<HashMap<String, Instant>>,
+    /// Claims that want to be larger and were seen before the records were known; `None` since then.
+    grown: Mutex<Option<Vec<ObjectReference>>>,
     backoff: Mutex<Backoff<String>>,
     pub(crate) queue: WorkQueue<String>,
 }
@@ -108,6 +110,7 @@ impl Claims {
             metrics,
             pending: Mutex::default(),
             unanswered: Mutex::default(),
+            grown: Mutex::new(Some(Vec::new())),
             backoff: Mutex::default(),
             queue: WorkQueue::default(),
         }
@@ -210,6 +213,9 @@ impl Claims {
                 self.queue.add(record.claim.uid);
             }
         }
+        for claim in lock(&self.grown).take().unwrap_or_default() {
+            self.tell_resize(claim);
+        }
     }
 
     /// A volume object is gone: a claim it was made for may still be waiting.
@@ -239,8 +245,6 @@ impl Claims {
 
     /// More was asked of a bound volume than it has: said once, nothing is faked.
     fn note_resize(&self, claim: &PersistentVolumeClaim) {
-        let uid = uid_of(claim);
-        let records = self.index.of_claim(&uid);
         let asked = claim
             .spec
             .as_ref()
@@ -249,16 +253,35 @@ impl Claims {
             .status
             .as_ref()
             .and_then(|status| status.capacity.as_ref()?.get("storage"));
-        if let (false, Some(asked), Some(has)) = (records.is_empty(), asked, has)
-            && quantity::is_more(&asked.0, &has.0)
+        if !matches!((asked, has), (Some(asked), Some(has)) if quantity::is_more(&asked.0, &has.0))
         {
-            self.tell(claim, &Notice::ResizeFailed);
+            return;
+        }
+        let claim = claim_reference(claim);
+        match &mut *lock(&self.grown) {
+            Some(grown) => grown.push(claim),
+            None => self.tell_resize(claim),
+        }
+    }
+
+    /// Tells it of a claim that has a volume of ours.
+    fn tell_resize(&self, claim: ObjectReference) {
+        if !self
+            .index
+            .of_claim(claim.uid.as_deref().unwrap_or_default())
+            .is_empty()
+        {
+            self.tell_about(claim, &Notice::ResizeFailed);
         }
     }
 
     fn tell(&self, claim: &PersistentVolumeClaim, notice: &Notice) {
+        self.tell_about(claim_reference(claim), notice);
+    }
+
+    fn tell_about(&self, claim: ObjectReference, notice: &Notice) {
         if let Some(words) = self.rules.words(notice, &self.config.target) {
-            self.recorder.tell(claim_reference(claim), words);
+            self.recorder.tell(claim, words);
         }
     }
 

@@ -41,6 +41,10 @@ pub const OLD_LOCK: &str = "control-plane.alpha.kubernetes.io/leader";
 
 /// The directory at the export root that holds what the provisioner has to remember.
 pub const STATE_DIRECTORY: &str = ".claimcheck";
+
+/// The directory of records in a deployment's part of it.
+pub const RECORDS: &str = "records";
+
 /// What the name of an archived directory begins with (nfs-subdir's spelling).
 pub const ARCHIVED_PREFIX: &str = "archived-";
 

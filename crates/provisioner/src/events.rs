@@ -5,8 +5,6 @@
 //! writes another API group. Writing goes through a bounded queue, never delays what is told, and
 //! keeps out of the way of a burst ([`pace`]).
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +24,10 @@ use crate::cluster::{ApiCause, ClusterApi};
 use crate::config::Target;
 use crate::metrics::Metrics;
 
+mod memory;
 mod pace;
+
+use memory::{Key, Memory, Told};
 
 pub(crate) use pace::Pace;
 
@@ -34,8 +35,6 @@ pub(crate) use pace::Pace;
 pub const COUNT_INTERVAL: Duration = Duration::from_mins(5);
 /// Events waiting to be written; more are dropped with a warning.
 const QUEUE: usize = 4096;
-/// Events remembered in order to count them.
-const REMEMBERED: usize = 4096;
 /// The longest message the API takes, in bytes (`ValidateEvent`).
 const MESSAGE_MAX: usize = 1024;
 
@@ -220,49 +219,7 @@ pub struct Writer {
     cluster: Arc<dyn ClusterApi>,
     component: String,
     fence: Fence,
-    known: HashMap<Key, Known>,
-}
-
-/// What makes two events the same. A burst of claims makes thousands, so the words are kept as a
-/// hash, and of the event only what raising its count takes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    object: Option<String>,
-    words: u64,
-}
-
-impl Key {
-    fn of(object: &ObjectReference, words: &Words) -> Self {
-        let mut hasher = DefaultHasher::new();
-        words.hash(&mut hasher);
-        Self {
-            object: object.uid.clone().or_else(|| object.name.clone()),
-            words: hasher.finish(),
-        }
-    }
-}
-
-struct Known {
-    namespace: Option<String>,
-    name: Option<String>,
-    count: i32,
-    written: Instant,
-}
-
-impl Known {
-    /// The event as far as raising its count goes.
-    fn raised(&self) -> Event {
-        Event {
-            metadata: ObjectMeta {
-                name: self.name.clone(),
-                namespace: self.namespace.clone(),
-                ..ObjectMeta::default()
-            },
-            count: Some(self.count),
-            last_timestamp: Some(Time(Timestamp::now())),
-            ..Event::default()
-        }
-    }
+    told: Memory,
 }
 
 /// A recorder and its writer. `component` is `<provisioner>_<identity>`; nothing is written while
@@ -287,7 +244,7 @@ pub fn channel(
             cluster,
             component,
             fence,
-            known: HashMap::new(),
+            told: Memory::default(),
         },
     )
 }
@@ -317,7 +274,7 @@ impl Writer {
     async fn write(&mut self, object: ObjectReference, words: Words, rights: EventRights) {
         let key = Key::of(&object, &words);
         let now = Instant::now();
-        if let Some(known) = self.known.get_mut(&key) {
+        if let Some(known) = self.told.get_mut(&key) {
             known.count = known.count.saturating_add(1);
             if now.duration_since(known.written) < COUNT_INTERVAL {
                 return;
@@ -338,28 +295,18 @@ impl Writer {
         let event = self.event(object, words);
         match self.cluster.create_event(&event).await {
             Ok(()) => {
-                self.forget_old(now);
-                self.known.insert(
+                self.told.insert(
                     key,
-                    Known {
+                    Told {
                         namespace: event.metadata.namespace,
                         name: event.metadata.name,
+                        warning: event.type_.as_deref() == Some("Warning"),
                         count: 1,
                         written: now,
                     },
                 );
             }
             Err(error) => tracing::warn!(cause = error.cause.category(), "failed to {error}"),
-        }
-    }
-
-    fn forget_old(&mut self, now: Instant) {
-        if self.known.len() >= REMEMBERED {
-            self.known
-                .retain(|_, known| now.duration_since(known.written) < COUNT_INTERVAL);
-        }
-        if self.known.len() >= REMEMBERED {
-            self.known.clear();
         }
     }
 

@@ -14,7 +14,7 @@
 use futures::{StreamExt, TryStreamExt};
 
 use crate::backend::{Cause, Entry, Kind, Stat, is_temporary};
-use crate::constants::STATE_DIRECTORY;
+use crate::constants::{RECORDS, STATE_DIRECTORY};
 use crate::error::StepError;
 use crate::index::Index;
 use crate::path::{Component, RelativePath};
@@ -68,7 +68,7 @@ pub(crate) fn in_owner(owner: &str, name: &str) -> RelativePath {
 
 /// Where a volume's record is. Volume names are object names, so always valid components.
 pub(crate) fn record_path(owner: &str, volume: &str) -> RelativePath {
-    in_owner(owner, "records").join(fixed(volume))
+    in_owner(owner, RECORDS).join(fixed(volume))
 }
 
 /// Where a volume's tree goes before it is removed.
@@ -130,7 +130,7 @@ pub async fn prepare(
     };
     for path in [
         state().join(fixed(owner)),
-        in_owner(owner, "records"),
+        in_owner(owner, RECORDS),
         in_owner(owner, "trash"),
     ] {
         if storage.stat(&path).await?.is_none() {
@@ -245,12 +245,12 @@ pub(crate) async fn survey(
     index.for_each_own(|record| {
         missing.insert(record.volume.clone());
     });
-    for entry in list_or_nothing(storage, &in_owner(owner, "records")).await? {
+    for entry in list_or_nothing(storage, &in_owner(owner, RECORDS)).await? {
         if !missing.remove(&entry.name)
             && entry.stat.kind == Kind::File
             && !is_temporary(&entry.name)
             && !index.is_recorded(&entry.name)
-            && is_there(storage, &in_owner(owner, "records"), &entry.name).await?
+            && is_there(storage, &in_owner(owner, RECORDS), &entry.name).await?
         {
             survey.unreadable.push(entry.name);
         }
@@ -364,7 +364,7 @@ async fn foreign_owners(storage: &Storage, owner: &str) -> Result<Vec<String>, S
 }
 
 async fn read_records(storage: &Storage, owner: &str) -> Result<Vec<Record>, StepError> {
-    let directory = in_owner(owner, "records");
+    let directory = in_owner(owner, RECORDS);
     let entries = list_or_nothing(storage, &directory).await?;
     let names = entries
         .into_iter()

@@ -72,9 +72,9 @@ impl Index {
             inner.drop_holder(&holder);
         }
         inner.foreign.clear();
-        for (owner, record) in records {
+        for (owner, mut record) in records {
             let holder = Holder::Foreign(owner.as_str().into(), record.volume.as_str().into());
-            inner.hold(holder, &record.directory, record.identity);
+            record.directory = inner.hold(holder, &record.directory, record.identity);
             inner.foreign.insert((owner, record.volume.clone()), record);
         }
     }

@@ -6,6 +6,7 @@
 //! there and repeats it.
 
 use crate::backend::{Kind, is_temporary};
+use crate::constants::RECORDS;
 use crate::error::StepError;
 use crate::export::{in_owner, state};
 use crate::path::{Component, RelativePath};
@@ -19,7 +20,7 @@ const DRAFT: &str = "new-";
 /// # Errors
 /// [`StepError`] when the export does not let it.
 pub(crate) async fn remove(storage: &Storage, owner: &str) -> Result<usize, StepError> {
-    let records = in_owner(owner, "records");
+    let records = in_owner(owner, RECORDS);
     let mut removed = remove_temporary(storage, &records).await?;
     if let Some(own) = records.parent() {
         removed += remove_temporary(storage, &own).await?;

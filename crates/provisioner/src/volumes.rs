@@ -284,8 +284,13 @@ impl Volumes {
                 let failures = lock(&self.backoff).failed(name.to_owned());
                 let delay = self.rules().retry(failures);
                 self.parts.metrics.retried("volumes", error.category());
+                let record = self.index().record(name);
+                let claim = record.as_ref().map(|record| &record.claim);
                 tracing::info!(
+                    claim = claim.map(|claim| format!("{}/{}", claim.namespace, claim.name)),
+                    uid = claim.map(|claim| claim.uid.as_str()),
                     pv = name,
+                    dir = record.as_ref().map(|record| record.directory.to_string()),
                     step = error.step(),
                     attempt = failures,
                     cause = error.category(),
@@ -321,7 +326,16 @@ impl Volumes {
         }
         let record = match self.recalled(share, &volume).await {
             Ok(record) => record,
-            Err(error) => return Err(self.failed(&volume, error)),
+            Err(error) => {
+                let record = self.index().record(name);
+                let disposal = self
+                    .rules()
+                    .disposal(share.scope(), &volume, record.as_ref());
+                return Err(match disposal {
+                    Disposal::Foreign(_) => error,
+                    _ => self.failed(&volume, error),
+                });
+            }
         };
         if !self.rules().is_reclaimable(&volume) {
             let disposal = self
@@ -419,8 +433,8 @@ impl Volumes {
         }
     }
 
-    /// A volume that waits to be reclaimed is told what holds it up, wherever that was. The error
-    /// goes on to be tried again.
+    /// A volume that waits to be reclaimed is told what on the export holds it up. The error goes on to
+    /// be tried again.
     fn failed(&self, volume: &PersistentVolume, error: StepError) -> StepError {
         if self.rules().is_reclaimable(volume) && !matches!(error, StepError::Fenced(_)) {
             self.parts.metrics.delete_failed(volume);

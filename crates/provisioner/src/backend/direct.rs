@@ -1,7 +1,7 @@
 //! The export over NFS in this process, without a mount: NFS v3, v4.1 or v4.2 over TCP.
 //!
 //! Every path is resolved by handles, one LOOKUP per component from the root handle of the mount;
-//! each must be a directory. READLINK is never sent. The `*_path` calls of the client crate are
+//! each must be a directory. Only where records are written is trusted for a second ([`known`]). READLINK is never sent. The `*_path` calls of the client crate are
 //! not used: they clean paths as text.
 
 mod connection;

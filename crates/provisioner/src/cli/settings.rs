@@ -271,7 +271,12 @@ impl RunArgs {
             identity: format!("{}_{}", host_name(), uuid::Uuid::new_v4()),
             leader_election,
             lease,
-            owner: self.owner.clone().map(owner).transpose()?,
+            owner: self
+                .owner
+                .clone()
+                .filter(|text| !text.is_empty())
+                .map(owner)
+                .transpose()?,
             attributes: self.attributes()?,
             directories: self.defaults.rules()?,
             unknown_parameters: match self.unknown_parameters {

@@ -148,7 +148,7 @@ impl Share {
         match self.found(&record.directory, record).await? {
             Place::Absent => {
                 self.confirm().await?;
-                tracing::debug!(volume = record.volume, dir = %record.directory, "the directory is gone already");
+                tracing::debug!(pv = record.volume, dir = %record.directory, "the directory is gone already");
             }
             Place::Other => {
                 // A tree of ours may be on its way out all the same.
@@ -247,7 +247,7 @@ impl Share {
     }
 
     async fn put_back(&self, trash: &RelativePath, record: &Record) -> Result<(), StepError> {
-        tracing::warn!(volume = record.volume, dir = %record.directory, "another directory was taken for the recorded one: it is put back");
+        tracing::warn!(pv = record.volume, dir = %record.directory, "another directory was taken for the recorded one: it is put back");
         let back = self.storage.rename_directory(trash, &record.directory);
         back.await
     }

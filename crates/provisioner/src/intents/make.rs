@@ -149,7 +149,7 @@ impl Share {
             return Ok(());
         }
         tracing::info!(
-            volume = request.volume,
+            pv = request.volume,
             requested = requested.0,
             free,
             "more is requested than is free"

@@ -38,7 +38,7 @@ impl Share {
         for parent in record.parents.iter().rev() {
             match self.storage.remove_directory(parent).await {
                 Ok(()) => {
-                    tracing::debug!(volume = record.volume, dir = %parent, "removed an empty parent");
+                    tracing::debug!(pv = record.volume, dir = %parent, "removed an empty parent");
                 }
                 Err(error) => match cause(&error) {
                     Some(Cause::NotFound) => {}
@@ -48,7 +48,7 @@ impl Share {
                     }
                     // The volume is gone all the same.
                     Some(_) => {
-                        tracing::warn!(volume = record.volume, dir = %parent, "failed to {error}; the empty parent stays");
+                        tracing::warn!(pv = record.volume, dir = %parent, "failed to {error}; the empty parent stays");
                         return Ok(());
                     }
                 },

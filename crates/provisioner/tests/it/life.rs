@@ -467,12 +467,15 @@ async fn an_archive_never_replaces_another() {
     assert_eq!(files["ns/archived-a-pvc-1/new"], "file: newer");
 }
 
+#[rstest]
+#[case::while_it_is_watched(false)]
+#[case::while_nobody_watches(true)]
 #[tokio::test(start_paused = true)]
-async fn a_bound_claim_that_asks_for_more_is_told_once_and_nothing_is_faked() {
+async fn a_bound_claim_that_asks_for_more_is_told_once_and_nothing_is_faked(#[case] alone: bool) {
     let world = World::new();
     world.store.class(class("c", &json!({})));
     world.store.claim(claim("a", "1", "c"));
-    let running = world.start();
+    let mut running = Some(world.start());
     eventually("saved", || {
         world
             .files
@@ -481,6 +484,9 @@ async fn a_bound_claim_that_asks_for_more_is_told_once_and_nothing_is_faked() {
             .is_some_and(|record| record["state"] == "saved")
     })
     .await;
+    if alone {
+        running.take().unwrap().stop().await.unwrap();
+    }
     let mut grown = serde_json::to_value(claim("a", "1", "c")).unwrap();
     grown["spec"]["volumeName"] = json!("pvc-1");
     grown["spec"]["resources"]["requests"]["storage"] = json!("2Gi");
@@ -490,6 +496,10 @@ async fn a_bound_claim_that_asks_for_more_is_told_once_and_nothing_is_faked() {
             .store
             .claim(serde_json::from_value(grown.clone()).unwrap());
     }
+    let running = running.unwrap_or_else(|| {
+        assert!(events_with(&world, "VolumeResizeFailed").is_empty());
+        world.start()
+    });
     eventually("told", || {
         !events_with(&world, "VolumeResizeFailed").is_empty()
     })

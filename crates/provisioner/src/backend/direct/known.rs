@@ -1,11 +1,11 @@
-//! Handles of the directories that hold this program's own files, for a moment.
+//! Handles of directories of records, for a moment.
 //!
-//! A claim's record is written three times within a second, and each path has three parents. Only
-//! files below the state directory are written and removed through such a handle, never a volume's
-//! directory, and nothing is read. A handle stays below the export whatever is put in the directory's
-//! place, and goes stale with it; should the directory be moved away by hand, it is followed for as
-//! long. The kernel's client, which the other backend is on, trusts what it has looked up for 30 s and
-//! more (nfs(5), `acdirmin`).
+//! A claim's record is written three times within a second, and its path has three parents. Only
+//! records are written through such a handle: nothing is read or removed, and no volume's directory is
+//! reached. A handle stays below the export whatever is put in the directory's place, and goes stale
+//! with it; should the directory be moved away by hand, it is followed for as long. The kernel's
+//! client, which the other backend is on, trusts what it has looked up for 30 s and more (nfs(5),
+//! `acdirmin`).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -166,7 +166,6 @@ pub(crate) async fn read_file(
 }
 
 async fn content(session: &Session, path: &RelativePath) -> Result<Vec<u8>, Failure> {
-    // Looked up anew: what is read decides what is done, as the id of the export does.
     let Some((parent, leaf)) = session.parent_of(path).await? else {
         return Err(Failure::not_a_file(Kind::Directory));
     };
@@ -216,9 +215,10 @@ pub(crate) async fn write_file(
     if !fits(content.len() as u64) {
         return Err(too_long());
     }
-    let (parent, leaf) = session.parent_of_file(path).await?;
+    let (parent, leaf) = session.parent_to_write(path).await?;
     // The crate's create is not exclusive. A name nobody can guess stands in for that, and a look
-    // at what was made: a new, empty, regular file.
+    // at what was made: a new, empty, regular file. A create that was refused may be run again: what it
+    // may leave after all is a temporary file, and nothing points at that.
     let temporary = temporary_name();
     let made = session
         .mount
@@ -294,7 +294,9 @@ pub(crate) async fn remove_file(session: &Session, path: &RelativePath) -> Resul
 }
 
 async fn unlink(session: &Session, path: &RelativePath) -> Result<(), Failure> {
-    let (parent, leaf) = session.parent_of_file(path).await?;
+    let Some((parent, leaf)) = session.parent_of(path).await? else {
+        return Err(Failure::not_a_file(Kind::Directory));
+    };
     // REMOVE may take a directory on some servers (RFC 1813 section 3.3.12).
     let node = session.lookup(&parent, leaf.as_str()).await?;
     if node.stat.kind == Kind::Directory {

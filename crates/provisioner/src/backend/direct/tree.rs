@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::backend::failure::Failure;
 use crate::backend::{Cause, Identity, Kind, Stat};
-use crate::constants::STATE_DIRECTORY;
+use crate::constants::{RECORDS, STATE_DIRECTORY};
 use crate::path::{Component, RelativePath};
 
 use super::connection::Session;
@@ -64,19 +64,17 @@ impl Session {
         Ok(Some((current, leaf)))
     }
 
-    /// The same for a file that is written or removed: of this program's own directories the handle
-    /// may be [known].
+    /// The same for a file that is written: the handle of a directory of records may be [known].
     ///
     /// [known]: super::known
-    pub(crate) async fn parent_of_file<'p>(
+    pub(crate) async fn parent_to_write<'p>(
         &self,
         path: &'p RelativePath,
     ) -> Result<(Bytes, &'p Component), Failure> {
         let Some((leaf, parents)) = path.components().split_last() else {
             return Err(Failure::not_a_file(Kind::Directory));
         };
-        let top = parents.first().map(Component::as_str);
-        if top != Some(STATE_DIRECTORY) {
+        if !holds_records(parents) {
             return self.need_parent(path).await;
         }
         if let Some(handle) = self.known.get(parents) {
@@ -203,6 +201,11 @@ impl Session {
             position = page.next;
         }
     }
+}
+
+/// Whether this is `.claimcheck/<owner>/records`, which is never renamed.
+fn holds_records(directory: &[Component]) -> bool {
+    matches!(directory, [top, _, last] if top.as_str() == STATE_DIRECTORY && last.as_str() == RECORDS)
 }
 
 /// The crate's attributes as ours. The types are `ftype3` of RFC 1813 section 2.5; `nfs_ftype4`

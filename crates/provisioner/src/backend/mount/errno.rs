@@ -1,6 +1,7 @@
 //! What the kernel's error numbers mean to a caller.
 
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 
 use crate::backend::failure::{Failure, Special};
 use crate::backend::{Cause, Certainty};
@@ -14,7 +15,11 @@ use super::Effect;
 /// this way is uncertain.
 pub(crate) fn failure(errno: Errno, effect: Effect) -> Failure {
     let cause = cause(errno);
-    let mut failure = Failure::definite(cause, errno.to_string());
+    let detail = match cause {
+        Cause::PermissionDenied => format!("{errno} ({})", refused(geteuid().is_root())),
+        _ => errno.to_string(),
+    };
+    let mut failure = Failure::definite(cause, detail);
     let unanswered = matches!(cause, Cause::TimedOut | Cause::Unreachable)
         || matches!(errno, Errno::EIO | Errno::EINTR);
     if effect == Effect::Changes && unanswered {
@@ -27,6 +32,16 @@ pub(crate) fn failure(errno: Errno, effect: Effect) -> Failure {
         _ => Special::None,
     };
     failure
+}
+
+/// What may be done about a refusal (nfs-subdir #34, #98, #158, #285).
+const fn refused(root: bool) -> &'static str {
+    if root {
+        "this process is root: if the server squashes root, export it with no_root_squash, or run this as a user \
+         who may write there"
+    } else {
+        "this process is not root: set runAsUser: 0, or give its user the right to write to the export's root"
+    }
 }
 
 /// A call that looks only.

@@ -1,4 +1,5 @@
-//! One client's connection: calls run side by side, replies go out as they are ready.
+//! One client's connection: calls run side by side where they may wait for the disk, replies go out as
+//! they are ready.
 
 use std::io;
 use std::net::SocketAddr;
@@ -52,13 +53,13 @@ async fn exchange(
             let Ok(permit) = Arc::clone(&workers).acquire_owned().await else {
                 break;
             };
-            let (service, replies, broken) =
+            let (service, replies, connection) =
                 (Arc::clone(&service), replies.clone(), broken.clone());
             let waits = service.fs.durable;
             // One thread does all of it, so that a call wakes nobody but whoever sends its reply.
             let work = move || {
                 // A call that panics leaves its client without an answer for ever: it ends instead.
-                let unfinished = broken.drop_guard();
+                let unfinished = connection.drop_guard();
                 let answer = service.answer(peer, &record);
                 drop(permit);
                 match answer {
@@ -74,6 +75,9 @@ async fn exchange(
             } else {
                 // Calls that wait for no disk are done where they were read: it costs less.
                 work();
+            }
+            if broken.is_cancelled() {
+                break;
             }
         }
         Ok(())
