@@ -29,6 +29,8 @@ pub(crate) use expected::{Named, expected, has_record};
 const STATE_MODE: u32 = 0o700;
 /// Records read at once.
 const CONCURRENT: usize = 16;
+/// Directories looked for to tell whether an export is the right one.
+const LOOKED_FOR: usize = 100;
 /// Attempts to make the id while others make it too.
 const ATTEMPTS: usize = 8;
 
@@ -92,6 +94,38 @@ pub(crate) async fn read_id(storage: &Storage) -> Result<Option<String>, StepErr
     Ok(content
         .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
         .filter(|text| !text.is_empty()))
+}
+
+/// Refuses an export that nobody has used yet and that has none of the directories of volumes that
+/// name it: their own objects do not bear its id, as those that another provisioner made, so nothing
+/// else tells that it is the wrong one.
+///
+/// # Errors
+/// [`StepError::Export`] for such an export, [`StepError::Storage`] when it cannot be read.
+pub(crate) async fn check_volumes(
+    storage: &Storage,
+    directories: &[RelativePath],
+) -> Result<(), StepError> {
+    let Some(first) = directories.first() else {
+        return Ok(());
+    };
+    if storage.stat(&state()).await?.is_some() {
+        return Ok(());
+    }
+    for directory in directories.iter().take(LOOKED_FOR) {
+        match storage.stat(directory).await {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => {}
+            // In the place of a parent.
+            Err(error) if error.cause == Cause::NotADirectory => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StepError::Export(format!(
+        "nothing was ever recorded on it, and of the volumes that name it none has its directory there, as \
+         `{first}`; is the export mounted? If these directories are gone for good, make the directory \
+         {STATE_DIRECTORY} on it"
+    )))
 }
 
 /// Makes the export ready for `owner`: state directory, id, a write that works. `known` is the id

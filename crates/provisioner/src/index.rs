@@ -256,6 +256,13 @@ impl Index {
         found
     }
 
+    /// The directory of a volume object.
+    pub fn directory_of(&self, volume: &str) -> Option<RelativePath> {
+        let inner = self.lock();
+        let holder = Holder::Volume(inner.name(volume));
+        inner.held.get(&holder).cloned()
+    }
+
     /// What else has `directory` or lies in it: records, volume objects, reservations. A volume
     /// object with a record of ours is listed once, with it.
     pub fn others(&self, volume: &str, directory: &RelativePath) -> Vec<Neighbour> {

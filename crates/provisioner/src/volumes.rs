@@ -22,6 +22,7 @@ use crate::events::{Notice, Recorder, volume_reference};
 use crate::export::Named;
 use crate::index::Index;
 use crate::intents::{Share, Slot};
+use crate::path::RelativePath;
 use crate::queue::WorkQueue;
 use crate::records::{Record, State};
 use crate::rules::Rules;
@@ -255,6 +256,14 @@ impl Volumes {
             }
         }
         named
+    }
+
+    /// The directories of the volumes that say they are ours.
+    pub(crate) fn directories(&self) -> Vec<RelativePath> {
+        let seen = lock(&self.seen);
+        let ours = seen.iter().filter(|(_, seen)| seen.ours.is_some());
+        ours.filter_map(|(name, _)| self.index().directory_of(name))
+            .collect()
     }
 
     fn tell(&self, volume: &PersistentVolume, notice: &Notice) {

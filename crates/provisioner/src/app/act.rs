@@ -182,6 +182,13 @@ async fn try_ready(
         Ok(known) => known,
         Err(error) => return Some(Err(error)),
     };
+    if known.is_none() {
+        let directories = watches.volumes.directories();
+        let checked = export::check_volumes(storage, &directories);
+        if let Err(error) = unless_stopped(checked, shutdown).await? {
+            return Some(Err(error));
+        }
+    }
     let writing = async {
         let ready = export::prepare(storage, owner, known.as_deref()).await?;
         let scraps = scraps::remove(storage, owner).await?;

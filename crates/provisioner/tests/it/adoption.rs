@@ -2,10 +2,12 @@
 //! ended by what was recorded then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Endpoints, PersistentVolume};
 use kube::ResourceExt;
 use provisioner::rules::SoundRules;
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::crashes::at_every_step;
@@ -250,14 +252,42 @@ async fn a_missing_directory_is_taken_over_as_missing_and_what_appears_there_is_
         .store
         .class(class("deleting", &json!({ "onDelete": "delete" })));
     older_bound(&world, "missing", "ns-missing", "deleting");
+    older_bound(&world, "there", "ns-there", "deleting");
     world.files.remove("ns-missing");
     let running = world.start();
-    eventually("recorded", || world.files.records().len() == 1).await;
+    eventually("recorded", || world.files.records().len() == 2).await;
     world.files.put("ns-missing/precious", "bytes");
     world.store.delete_claim("claim-of-missing");
-    eventually("gone", || world.store.volumes().is_empty()).await;
+    eventually("gone", || world.store.volumes().len() == 1).await;
     running.stop().await.unwrap();
     assert_eq!(world.files.listing()["ns-missing/precious"], "file: bytes");
+}
+
+/// As where the server's disk is not mounted: nothing is made, and the right export is taken as soon as
+/// it is there, or an administrator says that this is the one.
+#[rstest]
+#[case::the_right_one_comes("ns-one/data")]
+#[case::somebody_says_so(".claimcheck/said")]
+#[tokio::test(start_paused = true)]
+async fn an_export_with_none_of_the_directories_is_not_taken_for_theirs(#[case] comes: &str) {
+    let world = World::new();
+    archiving(&world);
+    for name in ["one", "two"] {
+        older_bound(&world, name, &format!("ns-{name}"), "archiving");
+        world.files.remove(&format!("ns-{name}"));
+    }
+    world.files.put("lost+found", "of another file system");
+    let before = world.files.state();
+    world.store.claim(claim("new", "new", "archiving"));
+    let running = world.start();
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(world.files.state(), before, "nothing was made");
+    assert_eq!(world.store.bound_to("new"), None);
+    world.files.put(comes, "bytes");
+    eventually("served", || world.store.bound_to("new").is_some()).await;
+    eventually("taken over", || world.files.is_taken_over()).await;
+    running.stop().await.unwrap();
+    assert!(world.files.records().contains_key("one"));
 }
 
 #[tokio::test(start_paused = true)]
