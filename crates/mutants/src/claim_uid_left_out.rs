@@ -10,7 +10,9 @@ pub(crate) const MUTANT: Mutant = Mutant {
     name: "claim-uid-left-out",
     defect: "Volumes name their claim without its UID.",
     target: "B01",
-    kin: &[],
+    // It touches claims while they are bound: one that is looked at in between meets a volume with a
+    // UID, which is not the one that this mutant wants, and its directory goes.
+    kin: &["B16"],
     wrap: |seams| with_rules(seams, Defect),
 };
 
