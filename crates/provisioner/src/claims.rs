@@ -61,8 +61,9 @@ pub struct Claims {
     pending: Mutex<HashMap<String, Arc<Waiting>>>,
     /// Claims whose volume's creation had no answer, and when it can no longer happen.
     unanswered: Mutex<HashMap<String, Instant>>,
-    /// Claims that want to be larger and were seen before the records were known; `None` since then.
-    grown: Mutex<Option<Vec<ObjectReference>>>,
+    /// Claims that want to be larger and were seen before the records were known, by UID; `None` since
+    /// then.
+    grown: Mutex<Option<HashMap<String, ObjectReference>>>,
     backoff: Mutex<Backoff<String>>,
     pub(crate) queue: WorkQueue<String>,
 }
@@ -110,7 +111,7 @@ impl Claims {
             metrics,
             pending: Mutex::default(),
             unanswered: Mutex::default(),
-            grown: Mutex::new(Some(Vec::new())),
+            grown: Mutex::new(Some(HashMap::new())),
             backoff: Mutex::default(),
             queue: WorkQueue::default(),
         }
@@ -213,7 +214,7 @@ impl Claims {
                 self.queue.add(record.claim.uid);
             }
         }
-        for claim in lock(&self.grown).take().unwrap_or_default() {
+        for claim in lock(&self.grown).take().unwrap_or_default().into_values() {
             self.tell_resize(claim);
         }
     }
@@ -257,9 +258,9 @@ impl Claims {
         {
             return;
         }
-        let claim = claim_reference(claim);
+        let (uid, claim) = (uid_of(claim), claim_reference(claim));
         match &mut *lock(&self.grown) {
-            Some(grown) => grown.push(claim),
+            Some(grown) => drop(grown.insert(uid, claim)),
             None => self.tell_resize(claim),
         }
     }

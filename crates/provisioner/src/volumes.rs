@@ -258,11 +258,16 @@ impl Volumes {
         named
     }
 
-    /// The directories of the volumes that say they are ours.
+    /// The directories of the volumes of ours that name neither deployment nor export, as those that
+    /// nfs-subdir made.
     pub(crate) fn directories(&self) -> Vec<RelativePath> {
         let seen = lock(&self.seen);
-        let ours = seen.iter().filter(|(_, seen)| seen.ours.is_some());
-        ours.filter_map(|(name, _)| self.index().directory_of(name))
+        let unmarked = seen.iter().filter(|(_, seen)| {
+            let common = seen.ours.as_ref().map(|ours| &ours.common);
+            common.is_some_and(|common| common.owner.is_none() && common.export_id.is_none())
+        });
+        unmarked
+            .filter_map(|(name, _)| self.index().directory_of(name))
             .collect()
     }
 

@@ -151,6 +151,12 @@ fn owners_are_chowned_only_when_asked() {
 }
 
 #[test]
+fn an_empty_owner_means_the_one_that_is_kept() {
+    assert_eq!(parse(&["--owner="]).unwrap().owner, None);
+    assert_eq!(parse(&["--owner=us"]).unwrap().owner.as_deref(), Some("us"));
+}
+
+#[test]
 fn an_empty_election_setting_means_the_default_as_in_nfs_subdir() {
     assert!(parse(&["--leader-election="]).unwrap().leader_election);
 }

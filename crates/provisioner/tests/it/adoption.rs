@@ -290,6 +290,25 @@ async fn an_export_with_none_of_the_directories_is_not_taken_for_theirs(#[case] 
     assert!(world.files.records().contains_key("one"));
 }
 
+/// Volumes of another deployment lie on its own export and prove nothing about this one.
+#[tokio::test(start_paused = true)]
+async fn an_export_without_the_directories_of_other_deployments_is_used() {
+    let mut world = World::new();
+    world.config.owner = Some("us".to_owned());
+    archiving(&world);
+    older_bound(&world, "theirs", "ns-theirs", "archiving");
+    world.files.remove("ns-theirs");
+    world.store.edit_volume("theirs", |volume| {
+        let annotations = volume.annotations_mut();
+        annotations.insert("claimcheck.dev/owner".to_owned(), "them".to_owned());
+        annotations.insert("claimcheck.dev/export-id".to_owned(), "theirs".to_owned());
+    });
+    world.store.claim(claim("new", "new", "archiving"));
+    let running = world.start();
+    eventually("served", || world.store.bound_to("new").is_some()).await;
+    running.stop().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_renamed_is_told_by_its_alias() {
     let mut world = World::new();

@@ -1,7 +1,10 @@
 //! Volumes that somebody else made to look like ours: nothing on the export is touched for them.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt;
+use provisioner::backend::Cause;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -210,4 +213,43 @@ async fn a_forged_record_is_not_believed(#[case] patch: Value) {
         world.files.records().contains_key("pvc-forged"),
         "it is left for somebody to look at"
     );
+}
+
+/// What keeps another deployment's volume from being looked at is not told on it: it is not ours.
+#[tokio::test(start_paused = true)]
+async fn an_export_that_fails_is_told_on_our_volumes_only() {
+    let world = world().await;
+    let real = world.store.volumes().remove(0);
+    let mut foreign = serde_json::to_value(&real).unwrap();
+    merge(
+        &mut foreign,
+        json!({
+            "metadata": {
+                "name": "foreign", "uid": "x",
+                "annotations": { "claimcheck.dev/owner": "somebody" },
+            },
+            "spec": {
+                "nfs": { "path": "/export/theirs" },
+                "claimRef": { "name": "gone", "uid": "9" },
+            },
+            "status": { "phase": "Released" },
+        }),
+    );
+    let running = world.start();
+    control(&world).await;
+    world.files.fail("stat", Cause::Io, usize::MAX);
+    world
+        .store
+        .volume(serde_json::from_value::<PersistentVolume>(foreign).unwrap());
+    world.store.delete_claim("victim");
+    eventually("told", || {
+        !events_with(&world, "VolumeFailedDelete").is_empty()
+    })
+    .await;
+    // Tried again a few times.
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    running.stop().await.unwrap();
+    for (message, _) in events_with(&world, "VolumeFailedDelete") {
+        assert!(!message.contains("foreign"), "{message}");
+    }
 }

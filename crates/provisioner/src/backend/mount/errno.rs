@@ -120,6 +120,18 @@ mod tests {
         assert_eq!(reading(errno).certainty, Certainty::Definite);
     }
 
+    #[rstest]
+    #[case(Errno::EACCES)]
+    #[case(Errno::EPERM)]
+    fn a_refusal_says_what_may_be_done(#[case] errno: Errno) {
+        let advice = refused(geteuid().is_root());
+        assert!(changing(errno).detail.contains(advice));
+        assert!(reading(errno).detail.contains(advice));
+        assert!(refused(true).contains("no_root_squash"));
+        assert!(refused(false).contains("runAsUser: 0"));
+        assert!(!changing(Errno::EROFS).detail.contains(advice));
+    }
+
     #[test]
     fn a_stale_handle_is_resolved_again() {
         let failure = changing(Errno::ESTALE);
