@@ -64,8 +64,13 @@ fn id_directory() -> RelativePath {
     state().join(fixed("export-id"))
 }
 
+/// Where a deployment keeps what it knows.
+fn of_owner(owner: &str) -> RelativePath {
+    state().join(fixed(owner))
+}
+
 pub(crate) fn in_owner(owner: &str, name: &str) -> RelativePath {
-    state().join(fixed(owner)).join(fixed(name))
+    of_owner(owner).join(fixed(name))
 }
 
 /// Where a volume's record is. Volume names are object names, so always valid components.
@@ -96,20 +101,21 @@ pub(crate) async fn read_id(storage: &Storage) -> Result<Option<String>, StepErr
         .filter(|text| !text.is_empty()))
 }
 
-/// Refuses an export that nobody has used yet and that has none of the directories of volumes that
-/// name it: their own objects do not bear its id, as those that another provisioner made, so nothing
-/// else tells that it is the wrong one.
+/// Refuses an export that `owner` has not used yet and that has none of the directories of volumes
+/// that name it: their own objects do not bear its id, as those that another provisioner made, so
+/// nothing else tells that it is the wrong one.
 ///
 /// # Errors
 /// [`StepError::Export`] for such an export, [`StepError::Storage`] when it cannot be read.
 pub(crate) async fn check_volumes(
     storage: &Storage,
+    owner: &str,
     directories: &[RelativePath],
 ) -> Result<(), StepError> {
     let Some(first) = directories.first() else {
         return Ok(());
     };
-    if storage.stat(&state()).await?.is_some() {
+    if storage.stat(&of_owner(owner)).await?.is_some() {
         return Ok(());
     }
     for directory in directories.iter().take(LOOKED_FOR) {
@@ -122,9 +128,10 @@ pub(crate) async fn check_volumes(
         }
     }
     Err(StepError::Export(format!(
-        "nothing was ever recorded on it, and of the volumes that name it none has its directory there, as \
-         `{first}`; is the export mounted? If these directories are gone for good, make the directory \
-         {STATE_DIRECTORY} on it"
+        "this deployment has never recorded anything on it, and of the volumes that name it none has its \
+         directory there, as `{first}`; is another export mounted, or none? If these directories are gone for \
+         good, make the directory {} on it",
+        of_owner(owner)
     )))
 }
 
@@ -163,7 +170,7 @@ pub async fn prepare(
         }
     };
     for path in [
-        state().join(fixed(owner)),
+        of_owner(owner),
         in_owner(owner, RECORDS),
         in_owner(owner, "trash"),
     ] {

@@ -184,7 +184,7 @@ async fn try_ready(
     };
     if known.is_none() {
         let directories = watches.volumes.directories();
-        let checked = export::check_volumes(storage, &directories);
+        let checked = export::check_volumes(storage, owner, &directories);
         if let Err(error) = unless_stopped(checked, shutdown).await? {
             return Some(Err(error));
         }

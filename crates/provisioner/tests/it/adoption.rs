@@ -263,20 +263,25 @@ async fn a_missing_directory_is_taken_over_as_missing_and_what_appears_there_is_
     assert_eq!(world.files.listing()["ns-missing/precious"], "file: bytes");
 }
 
-/// As where the server's disk is not mounted: nothing is made, and the right export is taken as soon as
-/// it is there, or an administrator says that this is the one.
+/// As where the server's disk is not mounted, or the export of another deployment is: nothing is made,
+/// and the right export is taken as soon as it is there, or an administrator says that this is the one.
 #[rstest]
-#[case::the_right_one_comes("ns-one/data")]
-#[case::somebody_says_so(".claimcheck/said")]
+#[case::the_right_one_comes("lost+found/x", "ns-one/data")]
+#[case::somebody_says_so("lost+found/x", ".claimcheck/us/said")]
+#[case::it_was_that_of_others(".claimcheck/them/trash/x", "ns-one/data")]
 #[tokio::test(start_paused = true)]
-async fn an_export_with_none_of_the_directories_is_not_taken_for_theirs(#[case] comes: &str) {
-    let world = World::new();
+async fn an_export_with_none_of_the_directories_is_not_taken_for_theirs(
+    #[case] there: &str,
+    #[case] comes: &str,
+) {
+    let mut world = World::new();
+    world.config.owner = Some("us".to_owned());
     archiving(&world);
     for name in ["one", "two"] {
         older_bound(&world, name, &format!("ns-{name}"), "archiving");
         world.files.remove(&format!("ns-{name}"));
     }
-    world.files.put("lost+found", "of another file system");
+    world.files.put(there, "of another file system");
     let before = world.files.state();
     world.store.claim(claim("new", "new", "archiving"));
     let running = world.start();
