@@ -12,6 +12,7 @@
 //! Released. No provisioner can be much faster on the same control plane.
 
 mod audit;
+mod beside;
 mod burst;
 mod figures;
 mod files;
@@ -27,7 +28,7 @@ mod watching;
 
 pub(crate) use files::BenchFiles;
 pub(crate) use ground::Ground;
-pub(crate) use order::{BenchFlags, Order};
+pub(crate) use order::{BenchFlags, Beside, Order};
 pub(crate) use report::{Facts, Report};
 pub(crate) use rounds::all;
 pub(crate) use table::render;

@@ -14,9 +14,10 @@ use tokio::task::block_in_place;
 use tokio::time::interval;
 
 use super::audit::{AuditLog, Tally};
+use super::beside::Idle;
 use super::ground::Ground;
 use super::objects::{self, NAMESPACE, Names};
-use super::order::BenchSubject;
+use super::order::{BenchSubject, Beside};
 use super::timeline::{Counts, Marks};
 use super::usage::{self, Usage};
 use super::watching::{Stalled, Watching, until};
@@ -57,6 +58,11 @@ pub(super) struct Spent {
     pub(super) reclaim: Tally,
     /// Memory and processor time since its start.
     pub(super) usage: Usage,
+    /// What it did with nearly nothing to do, where that was asked for.
+    pub(super) idle: Option<Idle>,
+    /// How long it took from a new start, with the volumes of the burst there, until a claim was
+    /// Bound that waited; where that was asked for.
+    pub(super) restart: Option<Duration>,
     /// What it left on the export, hidden names apart.
     pub(super) left_on_export: usize,
     /// Whether it was still writing when its calls were counted.
@@ -64,6 +70,7 @@ pub(super) struct Spent {
 }
 
 /// A burst to do.
+#[derive(Clone, Copy)]
 pub(super) struct Burst<'a> {
     /// What it runs on.
     pub(super) ground: &'a Ground,
@@ -71,6 +78,8 @@ pub(super) struct Burst<'a> {
     pub(super) number: usize,
     /// How many claims.
     pub(super) claims: usize,
+    /// What is measured of a subject beside the burst.
+    pub(super) beside: Beside,
 }
 
 impl Burst<'_> {
@@ -135,18 +144,47 @@ impl Burst<'_> {
         let names = Names::of(self.number);
         self.make_class(&names, Some(subject)).await?;
         let export = self.ground.serve(self.number).await?;
-        let running = self.ground.start(subject, &export, logs).await?;
-        let ended = running.exited();
-        let sample = tokio::select! {
-            sample = self.measured(subject, &running, &names, audit, export.directory()) => sample?,
-            end = ended => {
-                return Err(Failure::subject(anyhow!(
-                    "subject `{}` ended by itself ({end}); its log is {}:\n{}",
-                    subject.name(),
-                    running.log(),
-                    running.tail()
-                )));
-            }
+        self.ground.forget_lock(subject).await?;
+        let mut running = self.ground.start(subject, &export, logs).await?;
+        let mut idle = None;
+        if self.beside.idle {
+            let alone = self.idle(subject, &running, audit);
+            idle = Some(unless_ended(subject, &running, alone).await?);
+        }
+        let watching = self.watch(&names).await?;
+        let half = Half {
+            subject,
+            names: &names,
+            watching: &watching,
+        };
+
+        let provisioning = watching.now();
+        let making = self.provisioned(&half, &running, audit);
+        let (provision, quiet) = unless_ended(subject, &running, making).await?;
+        let (mut usage, mut restart) = (Usage::default(), None);
+        if self.beside.restart {
+            usage = used(&running)?;
+            let again = logs.join("restarted");
+            let (later, took) = self.restarted(subject, running, &export, &again).await?;
+            (running, restart) = (later, Some(took));
+        }
+
+        let reclaiming = watching.now();
+        let reclaimed = self.reclaimed(&half, &running, audit);
+        let (reclaim, quiet_again) = unless_ended(subject, &running, reclaimed).await?;
+        let sample = Sample {
+            marks: watching.marks(),
+            provisioning,
+            reclaiming,
+            spent: Some(Spent {
+                provision,
+                reclaim,
+                usage: usage.and_then(used(&running)?),
+                idle,
+                restart,
+                left_on_export: left(export.directory())?,
+                restless: !(quiet && quiet_again),
+            }),
         };
         self.ground.stop(running).await?;
         self.ground.remove(export).await?;
@@ -154,58 +192,42 @@ impl Burst<'_> {
         Ok(sample)
     }
 
-    async fn measured(
+    /// The first half: claims made at once, until all are Bound. Its calls, and whether they ended.
+    async fn provisioned(
         &self,
-        subject: &BenchSubject,
+        half: &Half<'_>,
         running: &RunningSubject,
-        names: &Names,
         audit: &mut AuditLog,
-        export: &Utf8Path,
-    ) -> Result<Sample, Failure> {
-        let all = self.claims;
-        let watching = self.watch(names).await?;
+    ) -> Result<(Tally, bool), Failure> {
         block_in_place(|| audit.skip()).map_err(Failure::testbed)?;
-        let wait = |what: &'static str, reached: fn(Counts, usize) -> bool| {
-            let counts = watching.counts();
-            async move {
-                until(counts, subject.stall, |counts| reached(counts, all))
-                    .await
-                    .map_err(|stalled| subject_stuck(subject, running, what, all, &stalled))
-            }
-        };
-
-        let provisioning = watching.now();
+        let all = self.claims;
         try_join(
-            self.make_claims(names),
-            wait("claims Bound", |counts, all| counts.bound == all),
+            self.make_claims(half.names),
+            half.wait(running, "claims Bound", all, |counts| counts.bound == all),
         )
         .await?;
-        let mut provision = Tally::default();
-        let quiet = settled(audit, &mut provision, &subject.user).await?;
+        counted(audit, &half.subject.user).await
+    }
 
-        let reclaiming = watching.now();
-        try_join(self.delete_claims(names), wait("volumes gone", gone)).await?;
-        let mut reclaim = Tally::default();
-        let quiet_again = settled(audit, &mut reclaim, &subject.user).await?;
-
-        let group = running.record().map_or(0, |child| child.pid);
-        let usage = usage::of_group(group).map_err(Failure::testbed)?;
-        Ok(Sample {
-            marks: watching.marks(),
-            provisioning,
-            reclaiming,
-            spent: Some(Spent {
-                provision,
-                reclaim,
-                usage: usage.unwrap_or_default(),
-                left_on_export: left(export)?,
-                restless: !(quiet && quiet_again),
-            }),
-        })
+    /// The second half: claims deleted at once, until their volumes are gone.
+    async fn reclaimed(
+        &self,
+        half: &Half<'_>,
+        running: &RunningSubject,
+        audit: &mut AuditLog,
+    ) -> Result<(Tally, bool), Failure> {
+        block_in_place(|| audit.skip()).map_err(Failure::testbed)?;
+        let all = self.claims;
+        try_join(
+            self.delete_claims(half.names),
+            half.wait(running, "volumes gone", all, |counts| gone(counts, all)),
+        )
+        .await?;
+        counted(audit, &half.subject.user).await
     }
 
     /// Watches, and ends when both watches have begun.
-    async fn watch(&self, names: &Names) -> Result<Watching, Failure> {
+    pub(super) async fn watch(&self, names: &Names) -> Result<Watching, Failure> {
         let watching = Watching::start(&self.ground.client(), names, self.claims);
         self.wait(&watching, "watches begun", |counts| counts.listed >= 2)
             .await?;
@@ -255,23 +277,22 @@ impl Burst<'_> {
         .await
     }
 
-    async fn make_claims(&self, names: &Names) -> Result<(), Failure> {
-        let api = self.claims_api();
-        self.for_each(|index| {
-            let (api, claim) = (&api, objects::claim(names, index));
-            async move {
-                let made = api.create(&PostParams::default(), &claim).await;
-                made.map(drop)
-                    .with_context(|| {
-                        format!("claim {NAMESPACE}/{} was not made", names.object(index))
-                    })
-                    .map_err(Failure::testbed)
-            }
-        })
-        .await
+    /// Makes all claims at once.
+    pub(super) async fn make_claims(&self, names: &Names) -> Result<(), Failure> {
+        self.for_each(|index| self.make_claim(names, index)).await
     }
 
-    async fn delete_claims(&self, names: &Names) -> Result<(), Failure> {
+    /// Makes one claim.
+    pub(super) async fn make_claim(&self, names: &Names, index: usize) -> Result<(), Failure> {
+        let (api, claim) = (self.claims_api(), objects::claim(names, index));
+        let made = api.create(&PostParams::default(), &claim).await;
+        made.map(drop)
+            .with_context(|| format!("claim {NAMESPACE}/{} was not made", names.object(index)))
+            .map_err(Failure::testbed)
+    }
+
+    /// Deletes all claims at once.
+    pub(super) async fn delete_claims(&self, names: &Names) -> Result<(), Failure> {
         let api = self.claims_api();
         self.for_each(|index| delete(&api, names.object(index), "claim"))
             .await
@@ -292,7 +313,53 @@ impl Burst<'_> {
     }
 }
 
-fn gone(counts: Counts, all: usize) -> bool {
+/// What both halves of a subject's burst have.
+struct Half<'a> {
+    subject: &'a BenchSubject,
+    names: &'a Names,
+    watching: &'a Watching,
+}
+
+impl Half<'_> {
+    async fn wait(
+        &self,
+        running: &RunningSubject,
+        what: &str,
+        all: usize,
+        reached: impl Fn(Counts) -> bool,
+    ) -> Result<(), Failure> {
+        until(self.watching.counts(), self.subject.stall, reached)
+            .await
+            .map_err(|stalled| subject_stuck(self.subject, running, what, all, &stalled))
+    }
+}
+
+/// Work with a subject, which fails when the subject ends by itself.
+async fn unless_ended<T>(
+    subject: &BenchSubject,
+    running: &RunningSubject,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        done = work => done,
+        end = running.exited() => Err(Failure::subject(anyhow!(
+            "subject `{}` ended by itself ({end}); its log is {}:\n{}",
+            subject.name(),
+            running.log(),
+            running.tail()
+        ))),
+    }
+}
+
+/// What a subject has used since its start.
+fn used(running: &RunningSubject) -> Result<Usage, Failure> {
+    let group = running.record().map_or(0, |child| child.pid);
+    let usage = usage::of_group(group).map_err(Failure::testbed)?;
+    Ok(usage.unwrap_or_default())
+}
+
+/// Whether all claims are gone with their volumes.
+pub(super) fn gone(counts: Counts, all: usize) -> bool {
     counts.claims_gone == all && counts.volumes_gone == all
 }
 
@@ -307,8 +374,18 @@ where
         .map_err(Failure::testbed)
 }
 
+async fn counted(audit: &mut AuditLog, user: &str) -> Result<(Tally, bool), Failure> {
+    let mut tally = Tally::default();
+    let quiet = settled(audit, &mut tally, user).await?;
+    Ok((tally, quiet))
+}
+
 /// Counts the subject's calls until it has written nothing for a while; whether it came to that.
-async fn settled(audit: &mut AuditLog, tally: &mut Tally, user: &str) -> Result<bool, Failure> {
+pub(super) async fn settled(
+    audit: &mut AuditLog,
+    tally: &mut Tally,
+    user: &str,
+) -> Result<bool, Failure> {
     let mut ticks = interval(QUIET_POLL);
     let begun = Instant::now();
     let mut last = begun;
@@ -362,7 +439,8 @@ fn stuck(what: &str, all: usize, stalled: &Stalled) -> Failure {
     ))
 }
 
-fn subject_stuck(
+/// The failure of a subject to whose claims nothing happens any more.
+pub(super) fn subject_stuck(
     subject: &BenchSubject,
     running: &RunningSubject,
     what: &str,

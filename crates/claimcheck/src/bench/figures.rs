@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::audit::Tally;
+use super::beside::Idle;
 use super::burst::{Sample, Spent};
 use super::timeline::Marks;
 
@@ -63,6 +64,24 @@ pub(crate) struct Used {
     pub(crate) left_on_export: f64,
     /// Whether it was still writing when its calls were counted, so that some are missing.
     pub(crate) restless: bool,
+    /// With nearly nothing to do; where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) idle: Option<AtRest>,
+    /// From a new start, with the volumes of the burst there, until a claim that waited was Bound,
+    /// in milliseconds; where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) restart_to_bound_ms: Option<f64>,
+}
+
+/// A subject with nearly nothing to do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct AtRest {
+    /// By phase, of claims made one after another.
+    pub(crate) latency: BTreeMap<&'static str, Latency>,
+    /// Writes per second while nothing happened, without those of leader locks.
+    pub(crate) writes_per_s: f64,
+    /// Writes to leader locks per second.
+    pub(crate) lock_writes_per_s: f64,
 }
 
 /// Calls by verb and resource: `create persistentvolumes`.
@@ -146,24 +165,10 @@ pub(super) fn measured(contender: &str, round: usize, sample: &Sample) -> Run {
         let last = marks.iter().filter_map(step).max().unwrap_or(since);
         rate(marks.len(), last.saturating_sub(since))
     };
-    let mut latency = BTreeMap::new();
-    let mut phase = |name, from: Step, to: Step| {
-        let took = marks
-            .iter()
-            .filter_map(|marks| Some(to(marks)?.saturating_sub(from(marks)?)));
-        if let Some(found) = percentiles(took.collect()) {
-            latency.insert(name, found);
-        }
-    };
-    phase(CLAIM_TO_BOUND, |marks| marks.claim, |marks| marks.bound);
-    phase(
-        DELETION_TO_GONE,
-        |marks| marks.deleting,
-        |marks| marks.volume_gone,
-    );
+    let mut latency = latencies(marks);
     // The volumes of the ceiling were there before.
-    if spent.is_some() {
-        phase(CLAIM_TO_VOLUME, |marks| marks.claim, |marks| marks.volume);
+    if spent.is_none() {
+        latency.remove(CLAIM_TO_VOLUME);
     }
     Run {
         contender: contender.to_owned(),
@@ -180,11 +185,35 @@ pub(super) fn measured(contender: &str, round: usize, sample: &Sample) -> Run {
     }
 }
 
+/// How long each phase took.
+fn latencies(marks: &[Marks]) -> BTreeMap<&'static str, Latency> {
+    let phases: [(&'static str, Step, Step); 3] = [
+        (CLAIM_TO_VOLUME, |marks| marks.claim, |marks| marks.volume),
+        (CLAIM_TO_BOUND, |marks| marks.claim, |marks| marks.bound),
+        (
+            DELETION_TO_GONE,
+            |marks| marks.deleting,
+            |marks| marks.volume_gone,
+        ),
+    ];
+    phases
+        .into_iter()
+        .filter_map(|(name, from, to)| {
+            let took = marks
+                .iter()
+                .filter_map(|marks| Some(to(marks)?.saturating_sub(from(marks)?)));
+            Some((name, percentiles(took.collect())?))
+        })
+        .collect()
+}
+
 fn used(spent: &Spent, claims: usize) -> Used {
     let Spent {
         provision,
         reclaim,
         usage,
+        idle,
+        restart,
         left_on_export,
         restless,
     } = spent;
@@ -209,29 +238,43 @@ fn used(spent: &Spent, claims: usize) -> Used {
         lock_writes: as_f64(provision.lock_writes + reclaim.lock_writes),
         left_on_export: as_f64(*left_on_export),
         restless: *restless,
+        idle: idle.as_ref().map(at_rest),
+        restart_to_bound_ms: restart.map(ms),
+    }
+}
+
+fn at_rest(idle: &Idle) -> AtRest {
+    AtRest {
+        latency: latencies(&idle.marks),
+        writes_per_s: rate(idle.rest.writes(), idle.rested),
+        lock_writes_per_s: rate(idle.rest.lock_writes, idle.rested),
     }
 }
 
 /// Medians of the runs of one contender; `None` without any.
 pub(super) fn medians(runs: &[&Figures]) -> Option<Figures> {
-    let phases = runs.first()?.latency.keys().copied();
-    let latency = phases
-        .filter_map(|name| {
-            let found: Vec<Latency> = runs
-                .iter()
-                .filter_map(|run| run.latency.get(name).copied())
-                .collect();
-            Some((name, median_latency(&found)?))
-        })
-        .collect();
     let used: Vec<&Used> = runs.iter().filter_map(|run| run.used.as_ref()).collect();
     Some(Figures {
         pv_created_per_s: median(runs.iter().filter_map(|run| run.pv_created_per_s)),
         bound_per_s: median(runs.iter().map(|run| run.bound_per_s))?,
         deleted_per_s: median(runs.iter().map(|run| run.deleted_per_s))?,
         used: median_used(&used),
-        latency,
+        latency: median_latencies(runs.iter().map(|run| &run.latency)),
     })
+}
+
+/// The median of each phase.
+fn median_latencies<'a>(
+    runs: impl Iterator<Item = &'a BTreeMap<&'static str, Latency>>,
+) -> BTreeMap<&'static str, Latency> {
+    let mut found: BTreeMap<&'static str, Vec<Latency>> = BTreeMap::new();
+    for (name, latency) in runs.flatten() {
+        found.entry(name).or_default().push(*latency);
+    }
+    found
+        .into_iter()
+        .filter_map(|(name, found)| Some((name, median_latency(&found)?)))
+        .collect()
 }
 
 fn median_used(runs: &[&Used]) -> Option<Used> {
@@ -271,6 +314,21 @@ fn median_used(runs: &[&Used]) -> Option<Used> {
         lock_writes: of(|used| used.lock_writes)?,
         left_on_export: most(|used| used.left_on_export)?,
         restless: runs.iter().any(|used| used.restless),
+        idle: median_rest(
+            &runs
+                .iter()
+                .filter_map(|used| used.idle.as_ref())
+                .collect::<Vec<_>>(),
+        ),
+        restart_to_bound_ms: median(runs.iter().filter_map(|used| used.restart_to_bound_ms)),
+    })
+}
+
+fn median_rest(runs: &[&AtRest]) -> Option<AtRest> {
+    Some(AtRest {
+        latency: median_latencies(runs.iter().map(|rest| &rest.latency)),
+        writes_per_s: median(runs.iter().map(|rest| rest.writes_per_s))?,
+        lock_writes_per_s: median(runs.iter().map(|rest| rest.lock_writes_per_s))?,
     })
 }
 

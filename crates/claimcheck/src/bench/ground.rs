@@ -131,17 +131,22 @@ impl Ground {
         removed.map_err(Failure::defect)?.map_err(Failure::testbed)
     }
 
-    /// Starts a subject and ends when it is ready, holding its lock itself: what an earlier burst's
-    /// process left of it would look like readiness.
+    /// Removes the lock of a subject that an earlier burst's process left: it would look like
+    /// readiness.
+    pub(super) async fn forget_lock(&self, subject: &BenchSubject) -> Result<(), Failure> {
+        match &subject.lease {
+            Some((namespace, name)) => self.remove_lease(namespace, name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts a subject and ends when it is ready.
     pub(super) async fn start(
         &self,
         subject: &BenchSubject,
         export: &EmbeddedExport,
         logs: &Utf8Path,
     ) -> Result<RunningSubject, Failure> {
-        if let Some((namespace, name)) = &subject.lease {
-            self.remove_lease(namespace, name).await?;
-        }
         fs_err::create_dir_all(logs).map_err(Failure::testbed)?;
         let options = StartOptions {
             subject: &subject.file,

@@ -25,20 +25,32 @@ const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 /// Names of the objects of one burst; those of other bursts are not taken for its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
+    class: String,
     prefix: String,
 }
 
 impl Names {
     /// Those of the burst with this number.
     pub(super) fn of(burst: usize) -> Self {
+        let class = format!("bench-{burst}");
         Self {
-            prefix: format!("bench-{burst}"),
+            prefix: class.clone(),
+            class,
+        }
+    }
+
+    /// Those of something that is done beside it, with its class.
+    pub(super) fn beside(burst: usize, what: &str) -> Self {
+        let Self { class, prefix } = Self::of(burst);
+        Self {
+            class,
+            prefix: format!("{prefix}-{what}"),
         }
     }
 
     /// The class.
     pub(super) fn class(&self) -> String {
-        self.prefix.clone()
+        self.class.clone()
     }
 
     /// A claim, and a volume that is made beforehand.
@@ -188,6 +200,12 @@ mod tests {
         assert_eq!(tenth.index(&first.object(0)), None);
         assert_eq!(first.index("bench-1"), None);
         assert_eq!(first.index(&first.object(123_456)), Some(123_456));
+
+        let idle = Names::beside(1, "idle");
+        assert_eq!(idle.class(), first.class());
+        assert_eq!(idle.index(&idle.object(3)), Some(3));
+        assert_eq!(first.index(&idle.object(3)), None);
+        assert_eq!(idle.index(&first.object(3)), None);
     }
 
     #[test]

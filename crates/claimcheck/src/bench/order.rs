@@ -36,6 +36,15 @@ const STALL: Duration = Duration::from_mins(1);
 /// The limit of a subject file that replaces it.
 const STALL_LIMIT: &str = "claim-bound";
 
+/// What is measured of each subject beside its bursts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// Before a burst, what it does with nearly nothing to do.
+    pub(crate) idle: bool,
+    /// In the middle of a burst, how soon it works again after a new start.
+    pub(crate) restart: bool,
+}
+
 /// The flags of `bench`, as they were given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BenchFlags {
@@ -47,6 +56,8 @@ pub(crate) struct BenchFlags {
     pub(crate) claims: Option<String>,
     /// `--rounds`.
     pub(crate) rounds: Option<String>,
+    /// `--idle` and `--restart`.
+    pub(crate) beside: Beside,
     /// `--cluster`.
     pub(crate) cluster: Option<String>,
     /// `--report-dir`.
@@ -66,6 +77,8 @@ pub(crate) struct Order {
     pub(crate) claims: usize,
     /// Rounds.
     pub(crate) rounds: usize,
+    /// What is measured beside bursts.
+    pub(crate) beside: Beside,
     /// Where `bench.json` goes, as it was given.
     pub(crate) report_directory: Utf8PathBuf,
     /// Where the cluster's programs come from.
@@ -144,6 +157,7 @@ impl Order {
             ceiling,
             claims,
             rounds,
+            beside,
             cluster,
             report_dir,
             tools,
@@ -176,6 +190,7 @@ impl Order {
             ceiling,
             claims,
             rounds,
+            beside,
             report_directory: directory.text.into(),
             tools: options::tools(layers, tools)?,
         })

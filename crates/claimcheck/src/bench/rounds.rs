@@ -38,6 +38,7 @@ pub(crate) async fn all(
             ground,
             number,
             claims: order.claims,
+            beside: order.beside,
         }
     };
     for round in 1..=order.rounds {

@@ -1,5 +1,6 @@
 //! The figures for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::figures::{
@@ -34,6 +35,9 @@ pub(crate) fn render(report: &Report, file: &str, paint: Paint) -> String {
             Limiter::Subject => "the subject is the limit".to_owned(),
         };
         let _ = writeln!(text, "{}: {who}: {}", subject.name, limited.why);
+        for line in beside(&subject.figures, report.claims) {
+            let _ = writeln!(text, "{}: {line}", subject.name);
+        }
         for warning in warnings(&subject.figures) {
             let _ = writeln!(text, "{}: {}", subject.name, paint.doubtful(&warning));
         }
@@ -127,23 +131,61 @@ fn latencies(report: &Report) -> Vec<[String; 6]> {
         .iter()
         .map(|subject| (subject.name.as_str(), &subject.figures));
     for (name, figures) in ceiling.chain(subjects) {
-        for (phase, title) in PHASES {
-            let Some(latency) = figures.latency.get(phase) else {
-                continue;
-            };
-            let Latency {
-                count: _,
-                p50_ms,
-                p95_ms,
-                p99_ms,
-                max_ms,
-            } = latency;
-            let [p50, p95, p99, max] =
-                [p50_ms, p95_ms, p99_ms, max_ms].map(|value| format!("{value:.0}"));
-            rows.push([name.to_owned(), title.to_owned(), p50, p95, p99, max]);
+        rows.extend(phases(name, "", &figures.latency));
+        let rest = figures.used.as_ref().and_then(|used| used.idle.as_ref());
+        if let Some(rest) = rest {
+            rows.extend(phases(name, "single ", &rest.latency));
         }
     }
     rows
+}
+
+/// A row for each phase that was measured, `kind` before its title.
+fn phases<'a>(
+    name: &'a str,
+    kind: &'a str,
+    found: &'a BTreeMap<&'static str, Latency>,
+) -> impl Iterator<Item = [String; 6]> + 'a {
+    PHASES.into_iter().filter_map(move |(phase, title)| {
+        let Latency {
+            count: _,
+            p50_ms,
+            p95_ms,
+            p99_ms,
+            max_ms,
+        } = found.get(phase)?;
+        let [p50, p95, p99, max] =
+            [p50_ms, p95_ms, p99_ms, max_ms].map(|value| format!("{value:.0}"));
+        Some([
+            name.to_owned(),
+            format!("{kind}{title}"),
+            p50,
+            p95,
+            p99,
+            max,
+        ])
+    })
+}
+
+/// What was measured beside bursts.
+fn beside(figures: &Figures, claims: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Some(used) = &figures.used else {
+        return lines;
+    };
+    if let Some(rest) = &used.idle {
+        lines.push(format!(
+            "at rest {:.1} writes a second, and {:.1} to its lock",
+            rest.writes_per_s, rest.lock_writes_per_s
+        ));
+    }
+    if let Some(took) = used.restart_to_bound_ms {
+        lines.push(format!(
+            "started again beside {claims} volumes, a claim that waited was Bound after {:.1} s",
+            took / 1000.0
+        ));
+    }
+    lines
 }
 
 /// What a reader of the figures must know.
@@ -196,7 +238,15 @@ mod tests {
             line("reference  claim to Bound"),
             "reference claim to Bound 15000 30000 30000 30000"
         );
+        assert_eq!(
+            line("reference  single claim to volume"),
+            "reference single claim to volume 2000 4000 4000 4000"
+        );
         assert!(text.contains("reference: the controller-manager is the limit: "));
+        assert!(text.contains("reference: at rest 0.1 writes a second, and 0.2 to its lock\n"));
+        assert!(text.contains(
+            "reference: started again beside 10 volumes, a claim that waited was Bound after 3.0 s\n"
+        ));
         assert!(text.contains("reference: up to 1 entries were left on the export"));
         assert!(!text.contains("cut short"));
         assert!(text.ends_with("out/bench.json\n"));

@@ -17,6 +17,14 @@ pub(super) struct Usage {
 }
 
 impl Usage {
+    /// What two processes used, one after the other.
+    pub(super) fn and_then(self, later: Self) -> Self {
+        Self {
+            peak_kib: self.peak_kib.max(later.peak_kib),
+            ticks: self.ticks + later.ticks,
+        }
+    }
+
     /// The peak in MiB.
     pub(super) fn peak_mib(self) -> f64 {
         as_f64(self.peak_kib) / 1024.0
@@ -125,6 +133,13 @@ mod tests {
         drop(child.stdin.take());
         child.wait().unwrap();
         assert_eq!(of_group(child.id()).unwrap(), None);
+    }
+
+    #[test]
+    fn of_processes_one_after_the_other_the_larger_peak_counts_and_all_time() {
+        let usage = |peak_kib, ticks| Usage { peak_kib, ticks };
+        assert_eq!(usage(7, 2).and_then(usage(5, 3)), usage(7, 5));
+        assert_eq!(usage(5, 2).and_then(usage(7, 3)), usage(7, 5));
     }
 
     #[test]

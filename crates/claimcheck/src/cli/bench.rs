@@ -13,7 +13,7 @@ use super::arguments::LogFlags;
 use super::sweep;
 use super::tools::ToolSources;
 use crate::bed::{self, Parts};
-use crate::bench::{self, BenchFiles, BenchFlags, Facts, Ground, Order, Report};
+use crate::bench::{self, BenchFiles, BenchFlags, Beside, Facts, Ground, Order, Report};
 use crate::exit::Ended;
 use crate::failure::Failure;
 use crate::options::{ClusterChoice, OptionLayers};
@@ -36,6 +36,13 @@ pub(crate) struct Args {
     /// Rounds of which the median counts, 5 unless given
     #[arg(long, value_name = "N")]
     rounds: Option<String>,
+    /// Measure each subject at rest as well: claims made one after another, and what it writes while
+    /// nothing happens
+    #[arg(long)]
+    idle: bool,
+    /// Start each subject again in the middle of its bursts, and measure how soon it works again
+    #[arg(long)]
+    restart: bool,
     /// Where `bench.json` and logs go; `claimcheck-report` unless given
     #[arg(long, value_name = "DIR", visible_alias = "output")]
     report_dir: Option<String>,
@@ -59,6 +66,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
         ceiling,
         claims,
         rounds,
+        idle,
+        restart,
         report_dir,
         cluster,
         tools,
@@ -69,6 +78,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<Ended, Failure>
         ceiling,
         claims,
         rounds,
+        beside: Beside { idle, restart },
         cluster,
         report_dir,
         tools,

@@ -10,6 +10,8 @@ fn help_lists_the_flags() {
         "--ceiling",
         "--claims <N>",
         "--rounds <N>",
+        "--idle",
+        "--restart",
         "--report-dir <DIR>",
         "[alias: --output]",
         "--tool <NAME=PATH>",

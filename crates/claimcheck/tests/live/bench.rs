@@ -71,6 +71,8 @@ fn ceiling_and_subjects_take_turns_and_their_figures_add_up() {
         assert!(all(&calls["provision"]) < 4.5, "{run}");
         assert!(all(&calls["reclaim"]) < 4.5, "{run}");
         assert_eq!(run["left_on_export"], 0.0, "{run}");
+        assert!(run.get("idle").is_none(), "{run}");
+        assert!(run.get("restart_to_bound_ms").is_none(), "{run}");
     }
     for subject in report["subjects"].as_array().unwrap() {
         assert_eq!(subject["rounds"], 2);
@@ -80,6 +82,39 @@ fn ceiling_and_subjects_take_turns_and_their_figures_add_up() {
     let out = String::from_utf8_lossy(&output.stdout);
     assert!(out.contains("is the limit: "), "{out}");
     assert!(out.ends_with("out/bench.json\n"), "{out}");
+    place.nothing_is_left();
+}
+
+#[test]
+fn at_rest_the_reference_writes_to_its_lock_alone_and_started_again_it_goes_on() {
+    let place = Place::new();
+    let output = place.call("bench --idle --restart --claims 10 --rounds 1 --report-dir out");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report = figures(&place, "out");
+    let run = &report["runs"][0];
+    let idle = &run["idle"];
+    assert_eq!(idle["writes_per_s"], 0.0, "{run}");
+    // A renewal every 2 s, or a little later where the machine is busy.
+    let renewals = number(&idle["lock_writes_per_s"]);
+    assert!((0.2..=0.6).contains(&renewals), "{run}");
+    for phase in ["claim_to_volume", "claim_to_bound", "deletion_to_gone"] {
+        assert_eq!(idle["latency"][phase]["count"], 40, "{run}");
+    }
+    assert!(number(&run["restart_to_bound_ms"]) > 0.0, "{run}");
+    // What is done beside the burst is none of its calls, nor are lists of a new start.
+    assert_eq!(run["latency"]["claim_to_bound"]["count"], 10, "{run}");
+    let calls = &run["calls_per_claim"];
+    assert_eq!(calls["provision"]["create persistentvolumes"], 1.0, "{run}");
+    assert_eq!(calls["reclaim"]["delete persistentvolumes"], 1.0, "{run}");
+    assert!(
+        calls["reclaim"].get("list persistentvolumes").is_none(),
+        "{run}"
+    );
+    assert_eq!(run["left_on_export"], 0.0, "{run}");
+    // Two processes, each with a log of its own.
+    for log in ["burst-1/subject.log", "burst-1/restarted/subject.log"] {
+        assert!(place.path("out/bench-logs").join(log).exists(), "{log}");
+    }
     place.nothing_is_left();
 }
 

@@ -49,6 +49,12 @@ fn sample(spent: bool) -> Sample {
                 peak_kib: 10 * 1024,
                 ticks: 150,
             },
+            idle: Some(Idle {
+                marks: (1..=4).map(marks).collect(),
+                rest: tally(&[("patch events", 1), ("list persistentvolumes", 7)]),
+                rested: s(10),
+            }),
+            restart: Some(s(3)),
             left_on_export: 1,
             restless: false,
         }),
@@ -110,6 +116,29 @@ fn calls_are_told_per_claim_and_reads_are_no_writes() {
 }
 
 #[test]
+fn at_rest_writes_are_counted_by_time_and_latencies_are_those_of_single_claims() {
+    let used = measured("x", 1, &sample(true)).figures.used.unwrap();
+    let idle = used.idle.unwrap();
+    close(idle.writes_per_s, 0.1);
+    close(idle.lock_writes_per_s, 0.2);
+    assert_eq!(idle.latency[CLAIM_TO_VOLUME].count, 4);
+    close(idle.latency[CLAIM_TO_VOLUME].p95_ms, 4_000.0);
+    close(used.restart_to_bound_ms.unwrap(), 3_000.0);
+}
+
+#[test]
+fn what_was_not_measured_beside_bursts_is_missing() {
+    let mut sample = sample(true);
+    let spent = sample.spent.as_mut().unwrap();
+    (spent.idle, spent.restart) = (None, None);
+    let run = measured("x", 1, &sample);
+    let value = serde_json::to_value(medians(&[&run.figures]).unwrap()).unwrap();
+    assert!(value.get("idle").is_none(), "{value}");
+    assert!(value.get("restart_to_bound_ms").is_none(), "{value}");
+    assert!(value.get("peak_rss_mib").is_some(), "{value}");
+}
+
+#[test]
 fn the_ceiling_makes_no_volumes_and_uses_nothing() {
     let Run { figures, .. } = measured("ceiling", 1, &sample(false));
     assert_eq!(figures.pv_created_per_s, None);
@@ -129,7 +158,10 @@ fn the_median_outlives_a_bad_round_and_the_largest_peak_counts() {
     let figures = medians(&all).unwrap();
     close(figures.bound_per_s, 50.0);
     close(figures.deleted_per_s, 40.0);
-    close(figures.used.unwrap().peak_rss_mib, 30.0);
+    let used = figures.used.unwrap();
+    close(used.peak_rss_mib, 30.0);
+    close(used.idle.unwrap().lock_writes_per_s, 0.2);
+    close(used.restart_to_bound_ms.unwrap(), 3_000.0);
     close(median([1.0, 2.0].into_iter()).unwrap(), 1.5);
     assert_eq!(medians(&[]), None);
 }
