@@ -11,7 +11,7 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use super::audit::{AuditLog, Tally};
-use super::burst::{Burst, gone, settled, subject_stuck};
+use super::burst::{Burst, gone, settled, subject_stuck, unless_ended};
 use super::objects::Names;
 use super::order::BenchSubject;
 use super::timeline::{Counts, Marks};
@@ -105,16 +105,19 @@ impl Burst<'_> {
                 .await
                 .map_err(|stalled| subject_stuck(subject, &running, what, 1, &stalled))
         };
-        wait("claims Bound that were made while it was down", |counts| {
-            counts.bound == 1
-        })
-        .await?;
+        let serving = async {
+            wait("claims Bound that were made while it was down", |counts| {
+                counts.bound == 1
+            })
+            .await?;
+            try_join(
+                one.delete_claims(&names),
+                wait("volumes gone", |counts| gone(counts, 1)),
+            )
+            .await
+        };
+        unless_ended(subject, &running, serving).await?;
         let bound = watching.marks().first().and_then(|marks| marks.bound);
-        try_join(
-            one.delete_claims(&names),
-            wait("volumes gone", |counts| gone(counts, 1)),
-        )
-        .await?;
         let took = bound.unwrap_or_default().saturating_sub(begun);
         Ok((running, took))
     }

@@ -335,7 +335,7 @@ impl Half<'_> {
 }
 
 /// Work with a subject, which fails when the subject ends by itself.
-async fn unless_ended<T>(
+pub(super) async fn unless_ended<T>(
     subject: &BenchSubject,
     running: &RunningSubject,
     work: impl Future<Output = Result<T, Failure>>,

@@ -12,8 +12,11 @@ use super::timeline::Marks;
 
 /// Bound at this part of the ceiling or more, a subject leaves the controller-manager no time.
 const NEAR_THE_CEILING: f64 = 0.9;
-/// A subject that makes volumes this many times as fast as they are bound waits for nobody.
-const WELL_AHEAD: f64 = 1.2;
+/// So many volumes that wait to be bound, on average, leave it no time either: it binds one after the
+/// other.
+const BACKLOG: f64 = 16.0;
+/// Where there are few claims, this part of them is a backlog.
+const BACKLOG_OF_CLAIMS: f64 = 0.25;
 
 /// One burst of one contender.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,6 +37,10 @@ pub(crate) struct Figures {
     /// ceiling.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pv_created_per_s: Option<f64>,
+    /// Volumes that waited to be bound, on average from the first volume to the last claim Bound; none
+    /// for the ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) volumes_waiting: Option<f64>,
     /// Claims Bound per second, from the first claim sent to the last one seen Bound.
     pub(crate) bound_per_s: f64,
     /// Volumes gone per second, from the first deletion sent to the last volume or claim seen to go.
@@ -177,12 +184,28 @@ pub(super) fn measured(contender: &str, round: usize, sample: &Sample) -> Run {
             pv_created_per_s: spent
                 .as_ref()
                 .map(|_| per_second(*provisioning, |marks| marks.volume)),
+            volumes_waiting: spent.as_ref().and_then(|_| waiting(marks)),
             bound_per_s: per_second(*provisioning, |marks| marks.bound),
             deleted_per_s: per_second(*reclaiming, |marks| marks.volume_gone.max(marks.claim_gone)),
             used: spent.as_ref().map(|spent| used(spent, marks.len())),
             latency,
         },
     }
+}
+
+/// How many volumes waited to be bound, on average while any claim was being served: by Little's
+/// law all waits together, by the time.
+fn waiting(marks: &[Marks]) -> Option<f64> {
+    let begun = marks.iter().filter_map(|marks| marks.volume).min()?;
+    let ended = marks.iter().filter_map(|marks| marks.bound).max()?;
+    let waits: Duration = marks
+        .iter()
+        .filter_map(|marks| Some(marks.bound?.saturating_sub(marks.volume?)))
+        .sum();
+    let within = ended.saturating_sub(begun);
+    Some(rounded(
+        waits.as_secs_f64() / within.as_secs_f64().max(1e-6),
+    ))
 }
 
 /// How long each phase took.
@@ -256,6 +279,7 @@ pub(super) fn medians(runs: &[&Figures]) -> Option<Figures> {
     let used: Vec<&Used> = runs.iter().filter_map(|run| run.used.as_ref()).collect();
     Some(Figures {
         pv_created_per_s: median(runs.iter().filter_map(|run| run.pv_created_per_s)),
+        volumes_waiting: median(runs.iter().filter_map(|run| run.volumes_waiting)),
         bound_per_s: median(runs.iter().map(|run| run.bound_per_s))?,
         deleted_per_s: median(runs.iter().map(|run| run.deleted_per_s))?,
         used: median_used(&used),
@@ -362,16 +386,16 @@ pub(super) fn ratios(subject: &[&Run], ceiling: &[&Run]) -> Option<Ratios> {
     })
 }
 
-/// Who keeps claims of this subject from being Bound faster.
-pub(super) fn limited_by(figures: &Figures, ratios: &Ratios) -> LimitedBy {
+/// Who keeps claims of this subject from being Bound faster, in bursts of so many.
+pub(super) fn limited_by(figures: &Figures, ratios: &Ratios, claims: usize) -> LimitedBy {
+    let backlog = BACKLOG.min(as_f64(claims) * BACKLOG_OF_CLAIMS);
     let near = ratios
         .bound_of_ceiling
         .filter(|ratio| *ratio >= NEAR_THE_CEILING);
-    let ahead = figures
-        .pv_created_per_s
-        .map(|created| created / figures.bound_per_s)
-        .filter(|ratio| *ratio >= WELL_AHEAD);
-    let (by, why) = match (near, ahead, ratios.bound_of_ceiling) {
+    let behind = figures
+        .volumes_waiting
+        .filter(|waiting| *waiting >= backlog);
+    let (by, why) = match (near, behind, ratios.bound_of_ceiling) {
         (Some(ratio), ..) => (
             Limiter::ControllerManager,
             format!(
@@ -379,16 +403,16 @@ pub(super) fn limited_by(figures: &Figures, ratios: &Ratios) -> LimitedBy {
                  already"
             ),
         ),
-        (None, Some(ratio), Some(of_ceiling)) => (
+        (None, Some(waiting), Some(of_ceiling)) => (
             Limiter::ControllerManager,
             format!(
-                "volumes are made {ratio:.2} times as fast as it binds them, at {of_ceiling:.2} of its \
-                 rate when no provisioner takes of the machine"
+                "{waiting:.0} volumes at a time waited for it, and it bound {of_ceiling:.2} as many per \
+                 second as when nobody makes volumes meanwhile"
             ),
         ),
-        (None, Some(ratio), None) => (
+        (None, Some(waiting), None) => (
             Limiter::ControllerManager,
-            format!("volumes are made {ratio:.2} times as fast as it binds them"),
+            format!("{waiting:.0} volumes at a time waited for it"),
         ),
         (None, None, Some(ratio)) => (
             Limiter::Subject,

@@ -121,7 +121,7 @@ impl Report {
                 digest: subject.file.sha256(),
                 claims: order.claims,
                 rounds: own.len(),
-                limited: limited_by(&figures, &ratios),
+                limited: limited_by(&figures, &ratios, order.claims),
                 figures,
             });
             all_ratios.insert(subject.name().to_owned(), ratios);

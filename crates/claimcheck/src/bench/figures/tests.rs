@@ -85,6 +85,18 @@ fn rates_run_from_the_first_call_to_the_last_event() {
 }
 
 #[test]
+fn waits_for_binding_are_averaged_over_the_time_in_which_any_claim_was_served() {
+    let Run { figures, .. } = measured("x", 1, &sample(true));
+    // 2, 4, ..., 20 seconds, from second 2 to second 40.
+    close(figures.volumes_waiting.unwrap(), rounded(110.0 / 38.0));
+    assert_eq!(
+        measured("x", 1, &sample(false)).figures.volumes_waiting,
+        None
+    );
+    assert_eq!(waiting(&[Marks::default()]), None);
+}
+
+#[test]
 fn percentiles_are_those_of_the_nearest_rank() {
     let Run { figures, .. } = measured("x", 1, &sample(true));
     let bound = figures.latency[CLAIM_TO_BOUND];
@@ -185,9 +197,9 @@ fn a_ratio_is_of_two_figures_of_one_round() {
 
 #[test]
 fn the_controller_manager_is_named_where_it_is_the_limit() {
-    let figures = |created: f64, bound: f64| {
-        let mut figures = run("x", 1, bound, bound).figures;
-        figures.pv_created_per_s = Some(created);
+    let figures = |waiting: f64| {
+        let mut figures = run("x", 1, 40.0, 40.0).figures;
+        figures.volumes_waiting = Some(waiting);
         figures
     };
     let ratios = |bound_of_ceiling| Ratios {
@@ -195,14 +207,19 @@ fn the_controller_manager_is_named_where_it_is_the_limit() {
         deleted_of_ceiling: bound_of_ceiling,
         deleted_of_bound: 1.0,
     };
-    for (created, bound, ceiling, by) in [
-        (50.0, 49.0, Some(0.9), Limiter::ControllerManager),
-        (50.0, 49.0, Some(0.89), Limiter::Subject),
-        (80.0, 40.0, Some(0.7), Limiter::ControllerManager),
-        (80.0, 40.0, None, Limiter::ControllerManager),
-        (41.0, 40.0, None, Limiter::Subject),
+    for (claims, waiting, ceiling, by) in [
+        (1000, 3.0, Some(0.9), Limiter::ControllerManager),
+        (1000, 3.0, Some(0.89), Limiter::Subject),
+        (1000, 16.0, Some(0.7), Limiter::ControllerManager),
+        (1000, 16.0, None, Limiter::ControllerManager),
+        (1000, 15.9, None, Limiter::Subject),
+        (20, 5.0, None, Limiter::ControllerManager),
+        (20, 4.9, None, Limiter::Subject),
     ] {
-        let limited = limited_by(&figures(created, bound), &ratios(ceiling));
-        assert_eq!(limited.by, by, "{created} {bound} {ceiling:?}: {limited:?}");
+        let limited = limited_by(&figures(waiting), &ratios(ceiling), claims);
+        assert_eq!(
+            limited.by, by,
+            "{claims} {waiting} {ceiling:?}: {limited:?}"
+        );
     }
 }
