@@ -123,17 +123,15 @@ impl Claims {
             Change::There(claim) => self.see(&claim),
             Change::Gone(claim) => self.ended(&uid_of(&claim)),
             Change::Listed(uids) => {
+                let recorded = self.index.own(|record| {
+                    let uid = &record.claim.uid;
+                    (record.state != State::Kept && !uids.contains(uid)).then(|| uid.clone())
+                });
                 let gone: HashSet<String> = lock(&self.pending)
                     .keys()
+                    .filter(|uid| !uids.contains(*uid))
                     .cloned()
-                    .chain(
-                        self.index
-                            .own()
-                            .into_iter()
-                            .filter(|record| record.state != State::Kept)
-                            .map(|record| record.claim.uid),
-                    )
-                    .filter(|uid| !uids.contains(uid))
+                    .chain(recorded)
                     .collect();
                 for uid in gone {
                     self.ended(&uid);
@@ -209,10 +207,11 @@ impl Claims {
     /// The records are known now: what an earlier process left between intent and a stored volume
     /// goes on, or goes if its claim is gone.
     pub(crate) fn catch_up(&self) {
-        for record in self.index.own() {
-            if matches!(record.state, State::Intent | State::Ready) {
-                self.queue.add(record.claim.uid);
-            }
+        let unfinished = self.index.own(|record| {
+            matches!(record.state, State::Intent | State::Ready).then(|| record.claim.uid.clone())
+        });
+        for uid in unfinished {
+            self.queue.add(uid);
         }
         for claim in lock(&self.grown).take().unwrap_or_default().into_values() {
             self.tell_resize(claim);

@@ -93,14 +93,21 @@ impl Index {
             .collect()
     }
 
-    /// Every record of this deployment.
-    pub fn own(&self) -> Vec<Record> {
+    /// What `pick` takes of the records of this deployment: there may be thousands, of which no copy
+    /// is made. It must not use the index.
+    pub fn own<T>(&self, pick: impl FnMut(&Record) -> Option<T>) -> Vec<T> {
         let inner = self.lock();
         inner
             .own
             .values()
-            .map(|record| (**record).clone())
+            .map(Box::as_ref)
+            .filter_map(pick)
             .collect()
+    }
+
+    /// How many records this deployment has.
+    pub fn own_count(&self) -> usize {
+        self.lock().own.len()
     }
 
     /// Whether a volume has a record of this deployment.

@@ -206,16 +206,15 @@ impl Volumes {
             .map(|(name, _)| name.clone())
             .collect()
         };
-        let left = self.index().own().into_iter().filter(|record| {
-            matches!(
+        let left = self.index().own(|record| {
+            let begun = matches!(
                 record.state,
                 State::Saved | State::Deleting | State::Archiving
-            ) && !self.is_present(&record.volume)
+            );
+            begun.then(|| record.volume.clone())
         });
-        for name in differing
-            .into_iter()
-            .chain(left.map(|record| record.volume))
-        {
+        let left = left.into_iter().filter(|name| !self.is_present(name));
+        for name in differing.into_iter().chain(left) {
             self.queue.add(name);
         }
     }

@@ -62,7 +62,7 @@ pub(super) async fn act(
         export_id = ready.id,
         owner = acting.owner,
         backend = storage.name(),
-        records = parts.index.own().len(),
+        records = parts.index.own_count(),
         "ready"
     );
     let upkeep = Upkeep::new(storage.clone(), (&acting.owner, &ready.id), watches, stage);

@@ -22,8 +22,9 @@ use serde_json::json;
 
 use super::{ApiCause, ApiError, ApiResult, Changes, ClusterApi, Deletion, Right};
 
-/// How many objects one page of a list holds.
-const PAGE: u32 = 500;
+/// How many objects one page of a list holds: at a start with thousands of volumes the pages are most
+/// of the memory.
+const PAGE: u32 = 200;
 
 /// A client with a time limit for each call.
 #[derive(Clone)]

@@ -125,11 +125,12 @@ impl Volumes {
 
     /// A class is new or has changed: volumes that wait for its word are looked at at once.
     pub(crate) fn class_changed(&self, class: &str) {
-        for record in self.index().own() {
-            if record.awaits_class.as_deref() == Some(class) {
-                lock(&self.backoff).reset(&record.volume);
-                self.queue.add(record.volume);
-            }
+        let waiting = self.index().own(|record| {
+            (record.awaits_class.as_deref() == Some(class)).then(|| record.volume.clone())
+        });
+        for volume in waiting {
+            lock(&self.backoff).reset(&volume);
+            self.queue.add(volume);
         }
     }
 
