@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use camino::Utf8Path;
 use futures::future::try_join;
 use testbed::nfs::EmbeddedExport;
@@ -118,7 +119,9 @@ impl Burst<'_> {
         };
         unless_ended(subject, &running, serving).await?;
         let bound = watching.marks().first().and_then(|marks| marks.bound);
-        let took = bound.unwrap_or_default().saturating_sub(begun);
-        Ok((running, took))
+        let Some(bound) = bound else {
+            return Err(Failure::defect(anyhow!("a claim is Bound without a time")));
+        };
+        Ok((running, bound.saturating_sub(begun)))
     }
 }
