@@ -22,8 +22,8 @@ use serde_json::json;
 
 use super::{ApiCause, ApiError, ApiResult, Changes, ClusterApi, Deletion, Right};
 
-/// How many objects one page of a list holds: at a start with thousands of volumes the pages are most
-/// of the memory.
+/// How many objects one page of a list holds: few enough that a start with thousands of them needs
+/// little memory beside what is kept of each.
 const PAGE: u32 = 200;
 
 /// A client with a time limit for each call.
