@@ -152,14 +152,19 @@ impl Burst<'_> {
             idle = Some(unless_ended(subject, &running, alone).await?);
         }
         let watching = self.watch(&names).await?;
+        let all = self.claims;
         let half = Half {
             subject,
-            names: &names,
+            claims: all,
             watching: &watching,
         };
 
         let provisioning = watching.now();
-        let making = self.provisioned(&half, &running, audit);
+        let making = half.counted(
+            (&running, audit),
+            self.make_claims(&names),
+            ("claims Bound", |counts| counts.bound == all),
+        );
         let (provision, quiet) = unless_ended(subject, &running, making).await?;
         let (mut usage, mut restart) = (Usage::default(), None);
         if self.beside.restart {
@@ -170,8 +175,12 @@ impl Burst<'_> {
         }
 
         let reclaiming = watching.now();
-        let reclaimed = self.reclaimed(&half, &running, audit);
-        let (reclaim, quiet_again) = unless_ended(subject, &running, reclaimed).await?;
+        let deleting = half.counted(
+            (&running, audit),
+            self.delete_claims(&names),
+            ("volumes gone", |counts| gone(counts, all)),
+        );
+        let (reclaim, quiet_again) = unless_ended(subject, &running, deleting).await?;
         let sample = Sample {
             marks: watching.marks(),
             provisioning,
@@ -190,40 +199,6 @@ impl Burst<'_> {
         self.ground.remove(export).await?;
         self.delete_class(&names).await?;
         Ok(sample)
-    }
-
-    /// The first half: claims made at once, until all are Bound. Its calls, and whether they ended.
-    async fn provisioned(
-        &self,
-        half: &Half<'_>,
-        running: &RunningSubject,
-        audit: &mut AuditLog,
-    ) -> Result<(Tally, bool), Failure> {
-        block_in_place(|| audit.skip()).map_err(Failure::testbed)?;
-        let all = self.claims;
-        try_join(
-            self.make_claims(half.names),
-            half.wait(running, "claims Bound", all, |counts| counts.bound == all),
-        )
-        .await?;
-        counted(audit, &half.subject.user).await
-    }
-
-    /// The second half: claims deleted at once, until their volumes are gone.
-    async fn reclaimed(
-        &self,
-        half: &Half<'_>,
-        running: &RunningSubject,
-        audit: &mut AuditLog,
-    ) -> Result<(Tally, bool), Failure> {
-        block_in_place(|| audit.skip()).map_err(Failure::testbed)?;
-        let all = self.claims;
-        try_join(
-            self.delete_claims(half.names),
-            half.wait(running, "volumes gone", all, |counts| gone(counts, all)),
-        )
-        .await?;
-        counted(audit, &half.subject.user).await
     }
 
     /// Watches, and ends when both watches have begun.
@@ -316,21 +291,31 @@ impl Burst<'_> {
 /// What both halves of a subject's burst have.
 struct Half<'a> {
     subject: &'a BenchSubject,
-    names: &'a Names,
+    claims: usize,
     watching: &'a Watching,
 }
 
 impl Half<'_> {
-    async fn wait(
+    /// Does something to all claims at once and waits until `reached`. The subject's calls meanwhile,
+    /// and whether they ended.
+    async fn counted(
         &self,
-        running: &RunningSubject,
-        what: &str,
-        all: usize,
-        reached: impl Fn(Counts) -> bool,
-    ) -> Result<(), Failure> {
-        until(self.watching.counts(), self.subject.stall, reached)
-            .await
-            .map_err(|stalled| subject_stuck(self.subject, running, what, all, &stalled))
+        (running, audit): (&RunningSubject, &mut AuditLog),
+        doing: impl Future<Output = Result<(), Failure>>,
+        (what, reached): (&str, impl Fn(Counts) -> bool),
+    ) -> Result<(Tally, bool), Failure> {
+        block_in_place(|| audit.skip()).map_err(Failure::testbed)?;
+        let waiting = async {
+            until(self.watching.counts(), self.subject.stall, reached)
+                .await
+                .map_err(|stalled| {
+                    subject_stuck(self.subject, running, what, self.claims, &stalled)
+                })
+        };
+        try_join(doing, waiting).await?;
+        let mut tally = Tally::default();
+        let quiet = settled(audit, &mut tally, &self.subject.user).await?;
+        Ok((tally, quiet))
     }
 }
 
@@ -372,12 +357,6 @@ where
         .map(drop)
         .with_context(|| format!("{kind} {name} was not deleted"))
         .map_err(Failure::testbed)
-}
-
-async fn counted(audit: &mut AuditLog, user: &str) -> Result<(Tally, bool), Failure> {
-    let mut tally = Tally::default();
-    let quiet = settled(audit, &mut tally, user).await?;
-    Ok((tally, quiet))
 }
 
 /// Counts the subject's calls until it has written nothing for a while; whether it came to that.
