@@ -1,7 +1,7 @@
 //! Provisioners that share a lock, an export and classes, each with proxies of its own.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use testbed::faults::api::ApiProxy;
 use testbed::faults::nfs::{NfsCall, NfsProxy};
 use testbed::faults::{Arrest, Moment};
+use testbed::nfs::embedded::KeptPort;
 use testbed::nfs::{EmbeddedExport, ExportOptions};
 use testbed::process::{Child, Spec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -43,7 +44,7 @@ pub(crate) struct Hall {
     pub(crate) directory: Utf8PathBuf,
     /// The exported path.
     pub(crate) path: String,
-    port: u16,
+    port: KeptPort,
     /// `None` for a moment only, while it is replaced.
     export: Option<EmbeddedExport>,
 }
@@ -71,12 +72,13 @@ impl Hall {
         let directory = bed.path(&objects.name).join(name);
         fs_err::create_dir_all(&directory).unwrap();
         let path = format!("/{name}");
-        let export = serve(&directory, &path, 0, false).await;
+        let port = KeptPort::any().unwrap();
+        let export = serve(&directory, &path, port.address(), false).await;
         Self {
             objects,
             directory,
             path,
-            port: export.port(),
+            port,
             export: Some(export),
         }
     }
@@ -87,7 +89,13 @@ impl Hall {
         if let Some(export) = self.export.take() {
             export.stop().await;
         }
-        let export = serve(&self.directory, &self.path, self.port, root_squash).await;
+        let export = serve(
+            &self.directory,
+            &self.path,
+            self.port.address(),
+            root_squash,
+        )
+        .await;
         self.export = Some(export);
     }
 
@@ -154,11 +162,16 @@ impl Hall {
     }
 }
 
-async fn serve(directory: &Utf8Path, path: &str, port: u16, root_squash: bool) -> EmbeddedExport {
+async fn serve(
+    directory: &Utf8Path,
+    path: &str,
+    bind: SocketAddr,
+    root_squash: bool,
+) -> EmbeddedExport {
     EmbeddedExport::start(ExportOptions {
         directory: directory.to_owned(),
         export_path: path.to_owned(),
-        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        bind,
         root_squash,
     })
     .await
@@ -186,8 +199,7 @@ impl Replica {
     ) -> Self {
         let place = bed.path(&hall.objects.name).join(name);
         fs_err::create_dir_all(&place).unwrap();
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, hall.port));
-        let nfs = NfsProxy::start(server).await.unwrap();
+        let nfs = NfsProxy::start(hall.port.address()).await.unwrap();
         let api = ApiProxy::start(&bed.kubeconfig).await.unwrap();
         let kubeconfig = place.join("kubeconfig");
         fs_err::write(&kubeconfig, api.kubeconfig(&bed.token, NAMESPACE)).unwrap();

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use testbed::nfs::embedded::KeptPort;
+
 /// Procedures of NFS v3.
 pub(crate) const WRITE: u32 = 7;
 pub(crate) const CREATE: u32 = 8;
@@ -35,7 +37,7 @@ struct Shared {
 /// A relay to a server.
 pub(crate) struct Front {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    port: KeptPort,
     server: Arc<Mutex<SocketAddr>>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -44,7 +46,7 @@ impl Front {
     pub(crate) fn new(server: SocketAddr) -> Self {
         let mut front = Self {
             shared: Arc::default(),
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            port: KeptPort::any().expect("a port"),
             server: Arc::new(Mutex::new(server)),
             accepting: None,
         };
@@ -53,7 +55,7 @@ impl Front {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.address.port()
+        self.port.number()
     }
 
     /// How many calls of a procedure came by.
@@ -99,7 +101,7 @@ impl Front {
     pub(crate) fn stop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         // Wakes the accepting thread.
-        drop(TcpStream::connect(self.address));
+        drop(TcpStream::connect(self.port.address()));
         if let Some(accepting) = self.accepting.take() {
             accepting.join().expect("front");
         }
@@ -108,8 +110,7 @@ impl Front {
 
     /// The server is back, on the same port, and as a new one: with another write verifier.
     pub(crate) fn start(&mut self) {
-        let listener = TcpListener::bind(self.address).expect("bind");
-        self.address = listener.local_addr().expect("address");
+        let listener = TcpListener::bind(self.port.address()).expect("bind");
         self.shared.stopping.store(false, Ordering::SeqCst);
         self.shared.boots.fetch_add(1, Ordering::SeqCst);
         let (shared, server) = (Arc::clone(&self.shared), Arc::clone(&self.server));

@@ -143,7 +143,7 @@ async fn a_server_that_restarts_is_found_again() {
     let subject = Subject::new(Kind::Direct).await;
     let mut export = subject.export.unwrap();
     let backend = subject.backend;
-    let (port, directory) = (export.port(), export_directory(&export));
+    let (port, directory) = (&subject.port, export_directory(&export));
     for round in 0..3 {
         let name = path(&format!("volume-{round}"));
         backend.make_directory(&name, 0o777, LIMIT).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_change_right_after_a_restart_is_done_once_or_uncertain() {
         .make_directory(&path("before"), 0o777, LIMIT)
         .await
         .unwrap();
-    let (port, directory) = (export.port(), export_directory(&export));
+    let (port, directory) = (&subject.port, export_directory(&export));
     export.stop().await;
     let _export = serve(&directory, port, Arc::new(Passthrough)).await;
     match backend.make_directory(&path("after"), 0o777, LIMIT).await {
@@ -199,11 +199,10 @@ async fn an_export_that_was_replaced_is_looked_up_anew() {
         .await
         .unwrap()
         .unwrap();
-    let port = export.port();
     export.stop().await;
     let other = tempfile::tempdir().unwrap();
     std::fs::create_dir(other.path().join("volume")).unwrap();
-    let _export = serve(other.path(), port, Arc::new(Passthrough)).await;
+    let _export = serve(other.path(), &subject.port, Arc::new(Passthrough)).await;
     let after = subject
         .backend
         .stat(&path("volume"), LIMIT)

@@ -12,7 +12,7 @@ use provisioner::backend::mount::{MountBackend, MountOptions};
 use provisioner::backend::{Backend, Cause, Certainty, StorageError};
 use provisioner::path::RelativePath;
 use tempfile::TempDir;
-use testbed::nfs::embedded::{CallHook, Passthrough};
+use testbed::nfs::embedded::{CallHook, KeptPort, Passthrough};
 use testbed::nfs::{EmbeddedExport, ExportOptions};
 
 /// Long enough for anything that works.
@@ -28,6 +28,8 @@ pub(crate) enum Kind {
 pub(crate) struct Subject {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) export: Option<EmbeddedExport>,
+    /// Where the export is, and the next one in its place.
+    pub(crate) port: KeptPort,
     directory: TempDir,
     outside: TempDir,
 }
@@ -44,16 +46,18 @@ impl Subject {
         std::fs::create_dir_all(outside.path().join("below/deep")).unwrap();
         std::fs::write(outside.path().join("below/file"), "precious").unwrap();
         std::fs::write(outside.path().join("file"), "precious").unwrap();
+        let port = KeptPort::any().unwrap();
         let (backend, export): (Arc<dyn Backend>, _) = match kind {
             Kind::Mount => (Arc::new(mount(directory.path())), None),
             Kind::Direct => {
-                let export = serve(directory.path(), 0, hook).await;
+                let export = serve(directory.path(), &port, hook).await;
                 (Arc::new(direct(export.port())), Some(export))
             }
         };
         Self {
             backend,
             export,
+            port,
             directory,
             outside,
         }
@@ -112,12 +116,16 @@ pub(crate) fn mount(directory: &Path) -> MountBackend {
     .unwrap()
 }
 
-/// Serves `directory` as `/export` on `port`, 0 for any.
-pub(crate) async fn serve(directory: &Path, port: u16, hook: Arc<dyn CallHook>) -> EmbeddedExport {
+/// Serves `directory` as `/export` on `port`.
+pub(crate) async fn serve(
+    directory: &Path,
+    port: &KeptPort,
+    hook: Arc<dyn CallHook>,
+) -> EmbeddedExport {
     let options = ExportOptions {
         directory: Utf8PathBuf::from_path_buf(directory.to_owned()).unwrap(),
         export_path: "/export".to_owned(),
-        bind: ([127, 0, 0, 1], port).into(),
+        bind: port.address(),
         root_squash: false,
     };
     EmbeddedExport::start_with_hook(options, hook)

@@ -23,6 +23,7 @@ mod hook;
 mod mount;
 mod names;
 mod owners;
+mod port;
 mod procedures;
 mod record;
 mod rpc;
@@ -32,6 +33,7 @@ pub use export::{EmbeddedError, EmbeddedExport, ExportOptions};
 pub use hook::{Call, CallHook, Passthrough, Verdict};
 /// The procedures of NFS v3 (RFC 1813, section 3.3), by which calls are counted.
 pub use nfs3_types::nfs3::NFS_PROGRAM as Procedure;
+pub use port::KeptPort;
 
 // The fault proxy speaks the same protocol from the other side.
 pub(crate) use record::{frame, read as read_record};

@@ -1,6 +1,5 @@
 //! An export in a temporary directory and a client that speaks each procedure.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use camino::Utf8PathBuf;
@@ -10,6 +9,7 @@ use nfs3_types::nfs3::*;
 use nfs3_types::rpc::{auth_unix, opaque_auth};
 use nfs3_types::xdr_codec::Opaque;
 use tempfile::TempDir;
+use testbed::nfs::embedded::KeptPort;
 use testbed::nfs::{EmbeddedExport, ExportOptions, ExportView};
 use tokio::net::TcpStream;
 
@@ -17,6 +17,7 @@ pub(crate) type Reply<T> = Result<T, nfsstat3>;
 
 pub(crate) struct Export {
     pub(crate) server: EmbeddedExport,
+    port: KeptPort,
     directory: TempDir,
 }
 
@@ -27,32 +28,38 @@ impl Export {
 
     pub(crate) async fn with(root_squash: bool) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let server = EmbeddedExport::start(options(&directory, root_squash, 0))
-            .await
-            .expect("an export");
-        Self { server, directory }
-    }
-
-    pub(crate) async fn hooked(hook: std::sync::Arc<dyn testbed::nfs::embedded::CallHook>) -> Self {
-        let directory = TempDir::new().expect("a temporary directory");
-        let options = options(&directory, false, 0);
-        let server = EmbeddedExport::start_with_hook(options, hook)
-            .await
-            .expect("an export");
-        Self { server, directory }
-    }
-
-    /// Stops the server and starts another one over the same directory at the same port.
-    pub(crate) async fn restart(self) -> Self {
-        let port = self.server.port();
-        self.server.stop().await;
-        let server = EmbeddedExport::start(options(&self.directory, false, port))
+        let port = KeptPort::any().expect("a port");
+        let server = EmbeddedExport::start(options(&directory, root_squash, &port))
             .await
             .expect("an export");
         Self {
             server,
-            directory: self.directory,
+            port,
+            directory,
         }
+    }
+
+    pub(crate) async fn hooked(hook: std::sync::Arc<dyn testbed::nfs::embedded::CallHook>) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let port = KeptPort::any().expect("a port");
+        let options = options(&directory, false, &port);
+        let server = EmbeddedExport::start_with_hook(options, hook)
+            .await
+            .expect("an export");
+        Self {
+            server,
+            port,
+            directory,
+        }
+    }
+
+    /// Stops the server and starts another one over the same directory at the same port.
+    pub(crate) async fn restart(self) -> Self {
+        self.server.stop().await;
+        let server = EmbeddedExport::start(options(&self.directory, false, &self.port))
+            .await
+            .expect("an export");
+        Self { server, ..self }
     }
 
     /// A path in the directory itself, behind the server's back.
@@ -101,11 +108,11 @@ impl Export {
     }
 }
 
-fn options(directory: &TempDir, root_squash: bool, port: u16) -> ExportOptions {
+fn options(directory: &TempDir, root_squash: bool, port: &KeptPort) -> ExportOptions {
     ExportOptions {
         directory: Utf8PathBuf::from_path_buf(directory.path().to_owned()).expect("UTF-8"),
         export_path: "/export".to_owned(),
-        bind: SocketAddr::from(([127, 0, 0, 1], port)),
+        bind: port.address(),
         root_squash,
     }
 }
