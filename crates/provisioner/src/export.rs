@@ -341,10 +341,8 @@ async fn is_there(
 /// # Errors
 /// [`StepError::Storage`] when a directory cannot be listed.
 pub async fn load(storage: &Storage, owner: &str) -> Result<Found, StepError> {
-    let mut found = Found {
-        own: read_records(storage, owner).await?,
-        foreign: Vec::new(),
-    };
+    let mut found = Found::default();
+    each_record(storage, owner, |record| found.own.push(record)).await?;
     found.foreign = load_foreign(storage, owner).await?;
     Ok(found)
 }
@@ -359,8 +357,8 @@ pub async fn load_foreign(
 ) -> Result<Vec<(String, Record)>, StepError> {
     let mut foreign = Vec::new();
     for other in foreign_owners(storage, owner).await? {
-        let records = read_records(storage, &other).await?;
-        foreign.extend(records.into_iter().map(|record| (other.clone(), record)));
+        let take = |record| foreign.push((other.clone(), record));
+        each_record(storage, &other, take).await?;
     }
     Ok(foreign)
 }
@@ -404,7 +402,17 @@ async fn foreign_owners(storage: &Storage, owner: &str) -> Result<Vec<String>, S
     Ok(others.map(|entry| entry.name).collect())
 }
 
-async fn read_records(storage: &Storage, owner: &str) -> Result<Vec<Record>, StepError> {
+/// Gives every record of a deployment to `take`, in no order, as soon as it is read: there may be
+/// thousands. What cannot be read is logged and left out.
+///
+/// # Errors
+/// [`StepError::Storage`] when a directory cannot be listed or a file cannot be read; `take` may have
+/// been given some by then.
+pub async fn each_record(
+    storage: &Storage,
+    owner: &str,
+    mut take: impl FnMut(Record),
+) -> Result<(), StepError> {
     let directory = in_owner(owner, RECORDS);
     let entries = list_or_nothing(storage, &directory).await?;
     let names = entries
@@ -429,7 +437,9 @@ async fn read_records(storage: &Storage, owner: &str) -> Result<Vec<Record>, Ste
         }
     }))
     .buffer_unordered(CONCURRENT)
-    .try_filter_map(|record| async move { Ok(record) })
-    .try_collect()
+    .try_for_each(|record| {
+        record.into_iter().for_each(&mut take);
+        std::future::ready(Ok(()))
+    })
     .await
 }

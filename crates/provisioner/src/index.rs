@@ -17,16 +17,24 @@ use few::Few;
 enum Holder {
     /// A record of this deployment, or a reservation that becomes one.
     Own(Arc<str>),
-    /// A record of another deployment: its id, the volume.
-    Foreign(Arc<str>, Arc<str>),
+    /// A record of another deployment. In a box, for there are few of these and thousands of the others.
+    Foreign(Box<Foreign>),
     /// A volume object, with or without a record.
     Volume(Arc<str>),
+}
+
+/// A volume of another deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Foreign {
+    owner: Arc<str>,
+    volume: Arc<str>,
 }
 
 impl Holder {
     fn volume(&self) -> &Arc<str> {
         match self {
-            Self::Own(volume) | Self::Foreign(_, volume) | Self::Volume(volume) => volume,
+            Self::Own(volume) | Self::Volume(volume) => volume,
+            Self::Foreign(foreign) => &foreign.volume,
         }
     }
 }
@@ -51,12 +59,15 @@ struct Inner {
 }
 
 impl Index {
-    /// Takes the records of this deployment.
-    pub fn load_own(&self, records: Vec<Record>) {
+    /// Forgets the records of this deployment, to take them anew.
+    pub fn forget_own(&self) {
         let mut inner = self.lock();
-        for record in records {
-            inner.set_own(record);
+        let names: Vec<Arc<str>> = inner.own.keys().cloned().collect();
+        for name in names {
+            inner.drop_holder(&Holder::Own(name));
         }
+        inner.own.clear();
+        inner.by_claim.clear();
     }
 
     /// Replaces what is known of other deployments.
@@ -73,7 +84,10 @@ impl Index {
         }
         inner.foreign.clear();
         for (owner, mut record) in records {
-            let holder = Holder::Foreign(owner.as_str().into(), record.volume.as_str().into());
+            let holder = Holder::Foreign(Box::new(Foreign {
+                owner: owner.as_str().into(),
+                volume: record.volume.as_str().into(),
+            }));
             record.directory = inner.hold(holder, &record.directory, record.identity);
             inner.foreign.insert((owner, record.volume.clone()), record);
         }
@@ -358,7 +372,8 @@ impl Inner {
     fn record_of(&self, holder: &Holder) -> Option<&Record> {
         match holder {
             Holder::Own(volume) => self.own.get(&**volume).map(Box::as_ref),
-            Holder::Foreign(owner, volume) => {
+            Holder::Foreign(foreign) => {
+                let Foreign { owner, volume } = &**foreign;
                 self.foreign.get(&(owner.to_string(), volume.to_string()))
             }
             Holder::Volume(_) => None,

@@ -12,6 +12,7 @@ use crate::decide::volume::Scope;
 use crate::error::{Error, StepError};
 use crate::export;
 use crate::health::ExportState;
+use crate::index::Index;
 use crate::intents::Share;
 use crate::scraps;
 use crate::storage::Storage;
@@ -201,14 +202,17 @@ async fn try_ready(
         Ok(ready) => ready,
         Err(error) => return Some(Err(error)),
     };
-    let found = match unless_stopped(export::load(storage, owner), shutdown).await? {
-        Ok(found) => found,
-        Err(error) => return Some(Err(error)),
-    };
-    let index = &stage.parts.index;
-    index.load_own(found.own);
-    index.load_foreign(found.foreign);
-    Some(Ok(ready))
+    let loaded = unless_stopped(load(storage, owner, &stage.parts.index), shutdown).await?;
+    Some(loaded.map(|()| ready))
+}
+
+/// Takes all records on the export into the index.
+async fn load(storage: &Storage, owner: &str, index: &Index) -> Result<(), StepError> {
+    // An attempt before this one may have failed halfway.
+    index.forget_own();
+    export::each_record(storage, owner, |record| index.set(record)).await?;
+    index.load_foreign(export::load_foreign(storage, owner).await?);
+    Ok(())
 }
 
 /// `None` when asked to stop first.
@@ -237,5 +241,49 @@ async fn to_its_end<T>(work: impl Future<Output = T>, shutdown: &CancellationTok
             }
             done
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::mount::{MountBackend, MountOptions};
+    use crate::clock::{BootClock, Fence};
+    use crate::records::{Record, example};
+
+    /// A record that was read by an attempt which then failed, and that is gone by the next one, is
+    /// not remembered.
+    #[tokio::test]
+    async fn an_attempt_that_fails_halfway_leaves_nothing_to_the_next() {
+        let export = tempfile::tempdir().unwrap();
+        let records = export.path().join(".claimcheck/owner/records");
+        std::fs::create_dir_all(&records).unwrap();
+        for volume in ["pvc-1", "pvc-2"] {
+            let record = Record {
+                volume: volume.to_owned(),
+                ..example()
+            };
+            std::fs::write(records.join(volume), record.to_bytes()).unwrap();
+        }
+        let broken = export.path().join(".claimcheck/other/records");
+        std::fs::create_dir_all(broken.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &broken).unwrap();
+
+        let backend = Arc::new(MountBackend::new(MountOptions {
+            path: export.path().to_str().unwrap().into(),
+            allow_any_filesystem: true,
+        }));
+        let limit = Duration::from_secs(20);
+        let fence = Fence::closed(Arc::new(BootClock));
+        let storage = Storage::new(backend, fence, limit, limit);
+        let index = Index::default();
+        load(&storage, "owner", &index).await.unwrap_err();
+        assert_eq!(index.own_count(), 2);
+
+        std::fs::remove_file(broken).unwrap();
+        std::fs::remove_file(records.join("pvc-1")).unwrap();
+        load(&storage, "owner", &index).await.unwrap();
+        assert_eq!(index.own_count(), 1);
+        assert!(index.is_recorded("pvc-2"));
     }
 }

@@ -24,7 +24,7 @@ use super::{ApiCause, ApiError, ApiResult, Changes, ClusterApi, Deletion, Right}
 
 /// How many objects one page of a list holds: few enough that a start with thousands of them needs
 /// little memory beside what is kept of each.
-const PAGE: u32 = 200;
+const PAGE: u32 = 100;
 
 /// A client with a time limit for each call.
 #[derive(Clone)]

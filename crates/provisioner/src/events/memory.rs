@@ -11,8 +11,10 @@ use tokio::time::Instant;
 
 use super::{COUNT_INTERVAL, Words};
 
-/// Events remembered at most.
-const REMEMBERED: usize = 4096;
+/// How many events of type `Warning` are remembered at most.
+const WARNINGS: usize = 4096;
+/// How many of type `Normal`: a burst tells thousands, nearly all of them once.
+const NORMAL: usize = 512;
 
 /// What makes two events the same. A burst of claims makes thousands, so the words are kept as a
 /// hash, and of the event only what raising its count takes.
@@ -61,32 +63,40 @@ impl Told {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Memory(HashMap<Key, Told>);
+pub(super) struct Memory {
+    warnings: HashMap<Key, Told>,
+    normal: HashMap<Key, Told>,
+}
 
 impl Memory {
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Told> {
-        self.0.get_mut(key)
+        self.warnings
+            .get_mut(key)
+            .or_else(|| self.normal.get_mut(key))
     }
 
     /// Remembers one that was just written.
     pub(super) fn insert(&mut self, key: Key, told: Told) {
-        if self.0.len() >= REMEMBERED {
+        let (all, most) = if told.warning {
+            (&mut self.warnings, WARNINGS)
+        } else {
+            (&mut self.normal, NORMAL)
+        };
+        if all.len() >= most {
             let now = told.written;
-            self.0
-                .retain(|_, told| now.duration_since(told.written) < COUNT_INTERVAL);
+            all.retain(|_, told| now.duration_since(told.written) < COUNT_INTERVAL);
         }
-        if self.0.len() >= REMEMBERED {
-            self.forget_half();
+        if all.len() >= most {
+            forget_older_half(all);
         }
-        self.0.insert(key, told);
+        all.insert(key, told);
     }
+}
 
-    /// A burst leaves thousands that are told once: they go before what goes wrong, the oldest first.
-    fn forget_half(&mut self) {
-        let mut all: Vec<_> = std::mem::take(&mut self.0).into_iter().collect();
-        all.sort_unstable_by_key(|(_, told)| (told.warning, told.written));
-        self.0 = all.into_iter().skip(REMEMBERED / 2).collect();
-    }
+fn forget_older_half(all: &mut HashMap<Key, Told>) {
+    let mut sorted: Vec<_> = std::mem::take(all).into_iter().collect();
+    sorted.sort_unstable_by_key(|(_, told)| told.written);
+    *all = sorted.split_off(sorted.len() / 2).into_iter().collect();
 }
 
 #[cfg(test)]
@@ -113,23 +123,40 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_is_remembered_through_a_burst_and_not_for_ever() {
+    fn what_goes_wrong_is_remembered_through_a_burst() {
         let (mut memory, begun) = (Memory::default(), Instant::now());
-        let burst = REMEMBERED as u64 * 3;
+        let burst = NORMAL as u64 * 3;
         memory.insert(key(0), told(true, begun));
         for number in 1..=burst {
             let at = begun + Duration::from_micros(number);
             memory.insert(key(number), told(false, at));
-            assert!(memory.0.len() <= REMEMBERED);
+            assert!(memory.normal.len() <= NORMAL);
         }
         assert!(memory.get_mut(&key(0)).is_some(), "the failure");
         assert!(memory.get_mut(&key(burst)).is_some(), "the latest");
         assert!(memory.get_mut(&key(1)).is_none(), "the oldest");
-        // Its count would be written now anyway.
+    }
+
+    /// Its count would be written then anyway.
+    #[test]
+    fn failures_are_forgotten_when_there_are_too_many_the_stale_and_the_oldest_first() {
+        let (mut memory, begun) = (Memory::default(), Instant::now());
+        memory.insert(key(0), told(true, begun));
         let later = begun + COUNT_INTERVAL;
-        for number in 1..=REMEMBERED as u64 {
-            memory.insert(key(burst + number), told(false, later));
+        for number in 1..=WARNINGS as u64 {
+            memory.insert(
+                key(number),
+                told(true, later + Duration::from_micros(number)),
+            );
         }
-        assert!(memory.get_mut(&key(0)).is_none());
+        assert!(memory.get_mut(&key(0)).is_none(), "the stale one");
+        assert!(memory.get_mut(&key(1)).is_some(), "only that one went");
+        assert_eq!(memory.warnings.len(), WARNINGS);
+        let last = WARNINGS as u64 + 1;
+        let at = later + Duration::from_micros(last);
+        memory.insert(key(last), told(true, at));
+        assert!(memory.get_mut(&key(1)).is_none(), "the oldest");
+        assert!(memory.get_mut(&key(last)).is_some(), "the latest");
+        assert_eq!(memory.warnings.len(), WARNINGS / 2 + 1);
     }
 }

@@ -64,6 +64,33 @@ fn of_two_reservations_the_second_sees_the_first_until_it_is_dropped() {
 }
 
 #[test]
+fn forgotten_records_are_gone_and_what_else_is_known_stays() {
+    let index = Index::default();
+    index.set(example());
+    index.set_volume("static", Some(&path("s")));
+    index.load_foreign(vec![(
+        "other".to_owned(),
+        Record {
+            directory: path("f"),
+            identity: None,
+            ..example()
+        },
+    )]);
+    index.forget_own();
+    assert_eq!(index.own_count(), 0);
+    assert!(index.of_claim("1").is_empty());
+    assert_eq!(index.identified("new", &example().identity.unwrap()), None);
+    assert_eq!(relations(&index, "new", "a"), []);
+    for (directory, volume) in [("s", "static"), ("f", "pvc-1")] {
+        let there = [(Relation::Same, volume.to_owned())];
+        assert_eq!(relations(&index, "new", directory), there);
+    }
+    index.set(example());
+    let again = [(Relation::Same, "pvc-1".to_owned())];
+    assert_eq!(relations(&index, "new", "a/b"), again);
+}
+
+#[test]
 fn volumes_and_records_of_others_count_and_go() {
     let index = Index::default();
     index.set_volume("static", Some(&path("s")));
