@@ -408,7 +408,7 @@ async fn foreign_owners(storage: &Storage, owner: &str) -> Result<Vec<String>, S
 /// # Errors
 /// [`StepError::Storage`] when a directory cannot be listed or a file cannot be read; `take` may have
 /// been given some by then.
-pub async fn each_record(
+pub(crate) async fn each_record(
     storage: &Storage,
     owner: &str,
     mut take: impl FnMut(Record),
