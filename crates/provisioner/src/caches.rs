@@ -64,25 +64,27 @@ pub enum Change<K> {
     There(K),
     /// It is gone.
     Gone(K),
+    /// A new list begins.
+    Listing,
     /// A list is complete; whatever has none of these keys is gone.
     Listed(std::collections::HashSet<String>),
 }
 
 impl Relist {
     /// Reduces an event; `key` names an object for [`Change::Listed`].
-    pub fn change<K>(&mut self, event: Event<K>, key: impl Fn(&K) -> String) -> Option<Change<K>> {
+    pub fn change<K>(&mut self, event: Event<K>, key: impl Fn(&K) -> String) -> Change<K> {
         match event {
             Event::Init => {
                 self.seen.clear();
-                None
+                Change::Listing
             }
             Event::InitApply(object) => {
                 self.seen.insert(key(&object));
-                Some(Change::There(object))
+                Change::There(object)
             }
-            Event::InitDone => Some(Change::Listed(std::mem::take(&mut self.seen))),
-            Event::Apply(object) => Some(Change::There(object)),
-            Event::Delete(object) => Some(Change::Gone(object)),
+            Event::InitDone => Change::Listed(std::mem::take(&mut self.seen)),
+            Event::Apply(object) => Change::There(object),
+            Event::Delete(object) => Change::Gone(object),
         }
     }
 }

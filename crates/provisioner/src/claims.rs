@@ -26,9 +26,12 @@ use crate::records::State;
 use crate::rules::Rules;
 use crate::volumes::Volumes;
 
+mod ahead;
 mod provision;
+mod reach;
 mod waiting;
 
+use reach::Reach;
 use waiting::Waiting;
 
 /// How long a creation whose answer was lost may still happen: the API server ends a request after
@@ -59,6 +62,8 @@ pub struct Claims {
     metrics: Arc<Metrics>,
     /// Claims waiting for a volume, by UID.
     pending: Mutex<HashMap<String, Arc<Waiting>>>,
+    /// Knows those of them that nobody has asked us for yet.
+    reach: Reach,
     /// Claims whose volume's creation had no answer, and when it can no longer happen.
     unanswered: Mutex<HashMap<String, Instant>>,
     /// Claims that want to be larger and were seen before the records were known, by UID; `None` since
@@ -110,6 +115,7 @@ impl Claims {
             fence,
             metrics,
             pending: Mutex::default(),
+            reach: Reach::default(),
             unanswered: Mutex::default(),
             grown: Mutex::new(Some(HashMap::new())),
             backoff: Mutex::default(),
@@ -122,6 +128,7 @@ impl Claims {
         match change {
             Change::There(claim) => self.see(&claim),
             Change::Gone(claim) => self.ended(&uid_of(&claim)),
+            Change::Listing => {}
             Change::Listed(uids) => {
                 let recorded = self.index.own(|record| {
                     let uid = &record.claim.uid;
@@ -143,7 +150,10 @@ impl Claims {
     fn see(&self, claim: &PersistentVolumeClaim) {
         let uid = uid_of(claim);
         if !self.rules.is_our_claim(&self.config.target, claim, None) {
-            self.let_be(claim, &uid);
+            match self.foreseen(claim) {
+                Some(expected) => self.foresee(&expected, uid),
+                None => self.let_be(claim, &uid),
+            }
             return;
         }
         let waiting = Arc::new(Waiting::new(claim));
@@ -151,6 +161,7 @@ impl Claims {
         // the claim there or is found by it. The class may come, go and be replaced: what asks for us
         // stays in view whatever it says.
         let old = lock(&self.pending).insert(uid.clone(), waiting.clone());
+        self.no_longer_unasked(old.as_deref());
         let decision = self.decide(claim, self.class_of(claim).as_deref());
         if let ClaimDecision::Ignore(_) = decision {
             self.let_be(claim, &uid);
@@ -164,9 +175,20 @@ impl Claims {
         }
     }
 
+    fn no_longer_pending(&self, uid: &str) {
+        let old = lock(&self.pending).remove(uid);
+        self.no_longer_unasked(old.as_deref());
+    }
+
+    fn no_longer_unasked(&self, old: Option<&Waiting>) {
+        if let Some(number) = old.and_then(|old| old.unasked) {
+            self.reach.forget(number);
+        }
+    }
+
     /// A claim that does not wait for a volume of ours, or not any more.
     fn let_be(&self, claim: &PersistentVolumeClaim, uid: &str) {
-        lock(&self.pending).remove(uid);
+        self.no_longer_pending(uid);
         if self.has_unfinished(uid) {
             self.queue.add(uid.to_owned());
         } else {
@@ -175,7 +197,7 @@ impl Claims {
     }
 
     fn ended(&self, uid: &str) {
-        lock(&self.pending).remove(uid);
+        self.no_longer_pending(uid);
         lock(&self.backoff).reset(&uid.to_owned());
         for record in self.index.of_claim(uid) {
             match record.state {
@@ -344,6 +366,7 @@ impl Claims {
             // What the watch has shown since then is looked at once more.
             if pending.get(uid).is_some_and(|now| Arc::ptr_eq(now, &seen)) {
                 pending.remove(uid);
+                self.no_longer_unasked(Some(&seen));
             }
         }
         self.settle(share, uid).await
@@ -370,6 +393,7 @@ impl Claims {
             return Ok(None);
         }
         let claim = live.unwrap_or_else(|| seen.as_claim(uid));
+        let claim = self.ahead_of(seen, &claim).unwrap_or(claim);
         let class = self.class_of(&claim);
         match self.decide(&claim, class.as_deref()) {
             ClaimDecision::Ignore(reason) => {

@@ -48,6 +48,8 @@ pub const RECORDS: &str = "records";
 /// What the name of an archived directory begins with (nfs-subdir's spelling).
 pub const ARCHIVED_PREFIX: &str = "archived-";
 
+/// Binding mode of a class that waits for nothing.
+pub const IMMEDIATE: &str = "Immediate";
 /// Binding mode of a class that waits for a pod.
 pub const WAIT_FOR_FIRST_CONSUMER: &str = "WaitForFirstConsumer";
 /// Volume mode of a raw device.

@@ -16,6 +16,7 @@ use crate::path::RelativePath;
 use crate::path::naming::{self, PathError};
 use crate::path::pattern::Values;
 
+pub mod ahead;
 pub mod attributes;
 mod place;
 pub mod reclaim;

@@ -31,6 +31,17 @@ pub trait Rules: Send + Sync + 'static {
         decide::is_our_claim(target, claim, class)
     }
 
+    /// What a claim that nobody has asked for yet will look like when this provisioner is asked, if
+    /// that is certain.
+    fn expected(
+        &self,
+        target: &Target,
+        claim: &PersistentVolumeClaim,
+        class: &StorageClass,
+    ) -> Option<PersistentVolumeClaim> {
+        decide::ahead::expected(target, claim, class)
+    }
+
     /// What is to be done about such a claim.
     fn claim_decision(
         &self,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
@@ -29,9 +29,11 @@ use crate::rules::Rules;
 
 mod adopting;
 mod ending;
+mod free;
 mod seen;
 
 use ending::Ending;
+use free::Free;
 use seen::{
     Common, Commons, Ours, Seen, claim_uid, content, has_finalizer, is_going, on_delete_of,
     policy_of,
@@ -48,6 +50,7 @@ pub struct Volumes {
     classes: Arc<Classes>,
     seen: Mutex<HashMap<String, Seen>>,
     commons: Commons,
+    free: Free,
     /// What was shown last of volumes that are gone and have a record still.
     departed: Mutex<HashMap<String, Seen>>,
     backoff: Mutex<Backoff<String>>,
@@ -65,6 +68,7 @@ impl Volumes {
             classes,
             seen: Mutex::default(),
             commons: Commons::default(),
+            free: Free::default(),
             departed: Mutex::default(),
             backoff: Mutex::default(),
             queue: WorkQueue::default(),
@@ -92,6 +96,12 @@ impl Volumes {
         lock(&self.seen).contains_key(volume)
     }
 
+    /// Whether the controller-manager might bind a claim to a volume that has none, as far as the
+    /// watch has shown.
+    pub(crate) fn might_serve(&self, claim: &PersistentVolumeClaim) -> bool {
+        self.free.might_serve(claim)
+    }
+
     /// The reclaim policy of a volume of this deployment on this export that was made for the claim
     /// with this UID, as far as the watch has shown; `None` without such a volume.
     pub(crate) fn policy_for(&self, scope: &Scope, volume: &str, uid: &str) -> Option<String> {
@@ -104,13 +114,14 @@ impl Volumes {
     }
 
     /// Takes a change the watch shows; the UIDs of claims whose volume has gone.
-    pub(crate) fn observe(&self, change: Change<PersistentVolume>) -> Vec<String> {
+    pub(crate) fn observe(&self, change: &Change<PersistentVolume>) -> Vec<String> {
         match change {
             Change::There(volume) => {
-                self.see(&volume);
+                self.see(volume);
                 Vec::new()
             }
             Change::Gone(volume) => self.gone(&volume.name_any()).into_iter().collect(),
+            Change::Listing => Vec::new(),
             Change::Listed(names) => {
                 let gone: Vec<String> = lock(&self.seen)
                     .keys()
@@ -125,6 +136,7 @@ impl Volumes {
     fn see(&self, volume: &PersistentVolume) {
         let name = volume.name_any();
         let target = &self.parts.config.target;
+        self.free.see(volume);
         self.index()
             .set_volume(&name, reclaim::volume_directory(target, volume).as_ref());
         let policy = policy_of(volume);
@@ -161,6 +173,7 @@ impl Volumes {
     }
 
     fn gone(&self, name: &str) -> Option<String> {
+        self.free.gone(name);
         let waiting = self.index().around(name);
         let seen = lock(&self.seen).remove(name);
         let claim_uid = seen.as_ref().and_then(|seen| seen.claim_uid.clone());

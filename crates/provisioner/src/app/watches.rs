@@ -42,6 +42,7 @@ impl Watches {
                     }
                 }
                 Change::Gone(class) => classes.remove(&ResourceExt::name_any(&class)),
+                Change::Listing => {}
                 Change::Listed(names) => {
                     for gone in classes.names().iter().filter(|name| !names.contains(*name)) {
                         classes.remove(gone);
@@ -54,9 +55,10 @@ impl Watches {
             let pace = parts.recorder.pace();
             move |change| {
                 pace.stir();
-                for uid in volumes.observe(change) {
+                for uid in volumes.observe(&change) {
                     claims.volume_gone(&uid);
                 }
+                claims.volumes_seen(&change);
             }
         };
         let on_claim = {
@@ -159,12 +161,11 @@ fn follow<K: Send + 'static>(
                     if std::mem::take(&mut interrupted) {
                         recovered();
                     }
-                    if let Some(change) = relist.change(event, &key) {
-                        let listed = matches!(change, Change::Listed(_));
-                        take(change);
-                        if listed {
-                            sender.send_replace(true);
-                        }
+                    let change = relist.change(event, &key);
+                    let listed = matches!(change, Change::Listed(_));
+                    take(change);
+                    if listed {
+                        sender.send_replace(true);
                     }
                 }
                 Some(Err(error)) => {

@@ -83,9 +83,13 @@ impl Claims {
         self.fence.check()?;
         // Before the call: the attempt may end during it.
         let earlier = lock(&self.unanswered).insert(uid.clone(), Instant::now() + CREATION_SETTLES);
+        let creating = self.reach.creating(&volume);
         let creation = self.cluster.create_volume(&wanted);
         match self.fence.guard(creation).await? {
-            Ok(_) => {}
+            Ok(created) => {
+                creating.made(created.metadata.uid.as_deref());
+                self.go_ahead();
+            }
             Err(error) if error.cause == ApiCause::AlreadyExists => {
                 let found = self.cluster.get_volume(&volume).await?.ok_or(error)?;
                 if !self.rules.is_same_volume(&wanted, &found) {

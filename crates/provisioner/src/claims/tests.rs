@@ -1,4 +1,4 @@
-//! A class that comes while a claim is being looked at.
+//! A class that comes while a claim is being looked at, and claims that nobody asks for yet.
 
 use std::sync::{OnceLock, Weak};
 
@@ -138,4 +138,48 @@ async fn a_claim_without_its_class_is_not_worked_on() {
     let claims = controller(&classes, Arc::new(crate::rules::SoundRules));
     claims.observe(Change::There(claim()));
     assert_eq!(claims.queue.next().now_or_never(), None);
+}
+
+/// A claim that the controller-manager has not come to.
+fn unasked() -> PersistentVolumeClaim {
+    let mut unasked = claim();
+    unasked.metadata.annotations = None;
+    unasked
+}
+
+/// Whatever becomes of a claim that nobody asks for yet, it is not waited for any longer.
+#[rstest]
+#[case::asked_for(|| Change::There(claim()))]
+#[case::gone(|| Change::Gone(unasked()))]
+#[case::gone_unseen(|| Change::Listed(HashSet::new()))]
+#[case::bound(|| {
+    let mut bound = unasked();
+    bound.spec.get_or_insert_default().volume_name = Some("pv".to_owned());
+    Change::There(bound)
+})]
+#[tokio::test]
+async fn a_claim_waits_to_be_asked_for_until_it_changes(
+    #[case] change: fn() -> Change<PersistentVolumeClaim>,
+) {
+    let classes = Arc::new(Classes::default());
+    classes.set(class());
+    let claims = controller(&classes, Arc::new(crate::rules::SoundRules));
+    claims.observe(Change::There(unasked()));
+    claims.observe(Change::There(unasked()));
+    assert_eq!(claims.reach.waiting(), 1);
+    assert_eq!(claims.queue.next().now_or_never(), None);
+    claims.observe(change());
+    assert_eq!(claims.reach.waiting(), 0);
+}
+
+/// What would be refused is left to the controller-manager to ask for.
+#[tokio::test]
+async fn only_claims_that_can_be_served_wait_to_be_asked_for() {
+    let classes = Arc::new(Classes::default());
+    classes.set(class());
+    let claims = controller(&classes, Arc::new(crate::rules::SoundRules));
+    let mut block = unasked();
+    block.spec.get_or_insert_default().volume_mode = Some("Block".to_owned());
+    claims.observe(Change::There(block));
+    assert_eq!(claims.reach.waiting(), 0);
 }

@@ -15,6 +15,8 @@ pub(super) struct Waiting {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) class: Option<String>,
+    /// Its number among those that nobody asks us for yet; see `ahead.rs`.
+    pub(super) unasked: Option<u64>,
     /// A hash of all that an edit changes.
     content: u64,
 }
@@ -25,7 +27,16 @@ impl Waiting {
             namespace: claim.namespace().unwrap_or_default(),
             name: claim.name_any(),
             class: decide::class_name(claim).map(str::to_owned),
+            unasked: None,
             content: content(claim),
+        }
+    }
+
+    /// A claim that nobody asks us for yet.
+    pub(super) fn unasked(claim: &PersistentVolumeClaim, number: u64) -> Self {
+        Self {
+            unasked: Some(number),
+            ..Self::new(claim)
         }
     }
 

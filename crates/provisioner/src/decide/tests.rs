@@ -102,6 +102,36 @@ fn a_claim_is_ours_by_either_annotation_stable_first(
 }
 
 #[rstest]
+#[case::at_once(None, json!({}), true)]
+#[case::immediate(None, json!({ "volumeBindingMode": "Immediate" }), true)]
+#[case::for_a_pod(None, json!({ "volumeBindingMode": WAIT_FOR_FIRST_CONSUMER }), false)]
+#[case::of_an_unknown_mode(None, json!({ "volumeBindingMode": "Later" }), false)]
+#[case::for_another(None, json!({ "provisioner": "other.org/nfs" }), false)]
+#[case::another_is_asked(Some((STORAGE_PROVISIONER, "other.org/nfs")), json!({}), false)]
+#[case::asked_in_beta(Some((STORAGE_PROVISIONER_BETA, "westos.org/nfs")), json!({}), false)]
+fn who_will_be_asked_is_known_where_only_the_class_says_so(
+    #[case] asked: Option<(&str, &str)>,
+    #[case] class_patch: Value,
+    #[case] known: bool,
+) {
+    let mut claim =
+        claim(json!({ "metadata": { "annotations": { STORAGE_PROVISIONER: null, "a": "b" } } }));
+    if let Some((key, name)) = asked {
+        claim
+            .annotations_mut()
+            .insert(key.to_owned(), name.to_owned());
+    }
+    let class = class(class_patch);
+    let expected = ahead::expected(&target(), &claim, &class);
+    assert_eq!(expected.is_some(), known);
+    if let Some(mut expected) = expected {
+        assert!(is_our_claim(&target(), &expected, Some(&class)));
+        expected.annotations_mut().remove(STORAGE_PROVISIONER);
+        assert_eq!(expected, claim, "nothing else is changed");
+    }
+}
+
+#[rstest]
 #[case(json!({}), json!({}))]
 #[case(json!({ "spec": { "volumeMode": "Filesystem" } }), json!({ "volumeBindingMode": "Immediate" }))]
 #[case(json!({ "metadata": { "annotations": { SELECTED_NODE: "node-0" } } }), json!({ "volumeBindingMode": WAIT_FOR_FIRST_CONSUMER }))]

@@ -235,6 +235,10 @@ impl Store {
             .clone()
     }
 
+    pub(crate) fn has_claim(&self, claim: &str) -> bool {
+        self.objects.lock().unwrap().claims.contains_key(claim)
+    }
+
     /// `reason: message` of every event, with its count.
     pub(crate) fn events(&self) -> Vec<(String, i32)> {
         let objects = self.objects.lock().unwrap();

@@ -6,6 +6,7 @@
 )]
 
 mod adoption;
+mod ahead;
 mod api;
 mod bursts;
 mod classes;
