@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::PersistentVolume;
+use serde_json::json;
 
 use crate::bed::Bed;
 use crate::disk;
 use crate::station::Station;
 use crate::wait::{PATIENCE, until};
-use crate::watched::{is_bound, watched};
+use crate::watched::{Seen, is_bound, watched};
 
 /// Twice what nfs-ganesha's provisioner can export.
 const MANY: usize = 300;
@@ -17,15 +19,25 @@ const CALLS: usize = 32;
 /// Volumes that are there when the claims that are left are deleted: the others are being served, or
 /// wait for it.
 const UNDER_WAY: usize = 40;
+/// Volumes that an administrator made beforehand.
+const PREMADE: usize = 40;
+/// Claims of their class, of which as many get one of them, and of another class, whose volumes tell
+/// the provisioner how far its watch has come.
+const CLAIMED: usize = 160;
 /// What lies on the export of a station from the beginning.
 const FOREIGN: [&str; 2] = ["archived-foreign", "foreign"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_by_the_hundred_each_get_a_directory_and_leave_nothing() {
     let bed = Bed::up("many").await;
-    let (burst, storm) = tokio::join!(at_station(&bed, "burst"), at_station(&bed, "storm"));
+    let (burst, storm, premade) = tokio::join!(
+        at_station(&bed, "burst"),
+        at_station(&bed, "storm"),
+        at_station(&bed, "premade"),
+    );
     bed.down().await;
-    let failed: Vec<String> = [burst, storm].into_iter().filter_map(Result::err).collect();
+    let ended = [burst, storm, premade].into_iter();
+    let failed: Vec<String> = ended.filter_map(Result::err).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
 
@@ -33,10 +45,10 @@ async fn at_station(bed: &Bed, name: &str) -> Result<(), String> {
     let mut station = Station::new(bed, name).await;
     station.start().await;
     let result = async {
-        if name == "burst" {
-            burst(&station).await?;
-        } else {
-            storm(&station).await?;
+        match name {
+            "burst" => burst(&station).await?,
+            "storm" => storm(&station).await?,
+            _ => premade(&station).await?,
         }
         station.stop().await?;
         // Whatever was still under way is over now.
@@ -78,15 +90,7 @@ async fn burst(station: &Station) -> Result<(), String> {
         .buffer_unordered(CALLS)
         .collect()
         .await;
-    watched(objects.claims(), "all claims Bound", |seen| {
-        let bound = seen.values().filter(|claim| is_bound(claim)).count();
-        if bound == MANY {
-            Ok(())
-        } else {
-            Err(format!("{bound} of {MANY}"))
-        }
-    })
-    .await?;
+    all_bound(station, MANY).await?;
     let volumes = watched(objects.volumes(), "the volumes", |_| Ok(())).await?;
     let count = objects.count(volumes.values());
     if count != MANY {
@@ -117,6 +121,71 @@ async fn burst(station: &Station) -> Result<(), String> {
     })
     .await?;
     objects.unclaim_all().await?;
+    nothing_is_left(station).await
+}
+
+async fn all_bound(station: &Station, all: usize) -> Result<(), String> {
+    watched(station.objects.claims(), "all claims Bound", |seen| {
+        let bound = seen.values().filter(|claim| is_bound(claim)).count();
+        if bound == all {
+            Ok(())
+        } else {
+            Err(format!("{bound} of {all}"))
+        }
+    })
+    .await
+    .map(drop)
+}
+
+/// The controller-manager binds claims to the volumes that are there, and only for the others are
+/// volumes made, although claims of a burst are served before it asks for them.
+async fn premade(station: &Station) -> Result<(), String> {
+    let objects = &station.objects;
+    let parameters = json!({ "archiveOnDelete": "false" });
+    objects.class("other", parameters).await;
+    let names: Vec<String> = (0..PREMADE)
+        .map(|number| format!("premade-{number}"))
+        .collect();
+    for name in &names {
+        objects.premade(name, "delete").await;
+    }
+    let phase = |volume: &PersistentVolume| volume.status.clone().unwrap_or_default().phase;
+    let in_phase = |seen: &Seen<PersistentVolume>, wanted: &str| {
+        let there = names.iter().filter_map(|name| seen.get(name));
+        let count = there
+            .filter(|volume| phase(volume).as_deref() == Some(wanted))
+            .count();
+        if count == PREMADE {
+            Ok(())
+        } else {
+            Err(format!("{count} of {PREMADE}"))
+        }
+    };
+    watched(objects.volumes(), "volumes Available", |seen| {
+        in_phase(seen, "Available")
+    })
+    .await?;
+    futures::stream::iter(0..2 * CLAIMED)
+        .map(async |number| {
+            let class = if number % 2 == 0 { "other" } else { "delete" };
+            objects.claim(&format!("claim-{number}"), class).await
+        })
+        .buffer_unordered(CALLS)
+        .collect::<Vec<_>>()
+        .await;
+    all_bound(station, 2 * CLAIMED).await?;
+    let volumes = watched(objects.volumes(), "volumes Bound", |seen| {
+        in_phase(seen, "Bound")
+    })
+    .await?;
+    let count = objects.count(volumes.values());
+    if count != 2 * CLAIMED {
+        return Err(format!("{count} volumes for {} claims", 2 * CLAIMED));
+    }
+    objects.unclaim_all().await?;
+    for name in &names {
+        objects.drop_volume(name).await?;
+    }
     nothing_is_left(station).await
 }
 

@@ -85,6 +85,33 @@ impl Objects {
         made.uid().unwrap()
     }
 
+    /// Makes a volume that any claim of a class may have, as an administrator does.
+    pub(crate) async fn premade(&self, name: &str, class: &str) {
+        let volume = object(json!({
+            "metadata": { "name": name },
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "capacity": { "storage": "1Mi" },
+                "nfs": { "server": "elsewhere", "path": format!("/{name}") },
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": format!("{}-{class}", self.name),
+            },
+        }));
+        self.volumes()
+            .create(&PostParams::default(), &volume)
+            .await
+            .unwrap();
+    }
+
+    /// Deletes a volume object and does not wait for its end.
+    pub(crate) async fn drop_volume(&self, name: &str) -> Result<(), String> {
+        self.volumes()
+            .delete(name, &DeleteParams::default())
+            .await
+            .map_err(|error| error.to_string())
+            .map(drop)
+    }
+
     /// Sets an annotation of a claim.
     pub(crate) async fn annotate(&self, claim: &str, key: &str, value: &str) {
         let patch = json!({ "metadata": { "annotations": { key: value } } });
