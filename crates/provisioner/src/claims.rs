@@ -217,7 +217,7 @@ impl Claims {
     pub(crate) fn class_changed(&self, class: &str) {
         let waiting: Vec<String> = lock(&self.pending)
             .iter()
-            .filter(|(_, claim)| claim.class() == Some(class))
+            .filter(|(_, claim)| claim.class.as_deref() == Some(class))
             .map(|(uid, _)| uid.clone())
             .collect();
         for uid in waiting {
@@ -334,13 +334,11 @@ impl Claims {
                 self.metrics.retried("claims", error.category());
                 let claim = self.pending(uid);
                 tracing::info!(
-                    claim = claim.as_ref().map(|claim| format!(
-                        "{}/{}",
-                        claim.namespace(),
-                        claim.name()
-                    )),
+                    claim = claim
+                        .as_ref()
+                        .map(|claim| format!("{}/{}", claim.namespace, claim.name)),
                     uid,
-                    class = claim.as_ref().and_then(|claim| claim.class()),
+                    class = claim.as_ref().and_then(|claim| claim.class.as_deref()),
                     step = error.step(),
                     attempt = failures,
                     cause = error.category(),
@@ -390,10 +388,7 @@ impl Claims {
             // Served; the controller manager binds it in its own time.
             return Ok(Some(Next::OnChange));
         }
-        let live = self
-            .cluster
-            .get_claim(seen.namespace(), seen.name())
-            .await?;
+        let live = self.cluster.get_claim(&seen.namespace, &seen.name).await?;
         if !self.rules.is_same_claim(uid, live.as_ref()) {
             return Ok(None);
         }

@@ -4,6 +4,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec};
+use kube::ResourceExt;
 use kube::api::ObjectMeta;
 
 use crate::decide;
@@ -11,12 +12,9 @@ use crate::decide;
 /// See the module.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
-    /// Namespace, name and class, in one piece of memory.
-    names: Box<str>,
-    /// Where the name begins.
-    name_at: usize,
-    /// Where the class begins; empty for none.
-    class_at: usize,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) class: Option<String>,
     /// Its number among those that nobody asks us for yet; see `ahead.rs`.
     pub(super) unasked: Option<u64>,
     /// A hash of all that an edit changes.
@@ -25,13 +23,10 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new(claim: &PersistentVolumeClaim) -> Self {
-        let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
-        let name = claim.metadata.name.as_deref().unwrap_or_default();
-        let class = decide::class_name(claim).unwrap_or_default();
         Self {
-            names: [namespace, name, class].concat().into_boxed_str(),
-            name_at: namespace.len(),
-            class_at: namespace.len() + name.len(),
+            namespace: claim.namespace().unwrap_or_default(),
+            name: claim.name_any(),
+            class: decide::class_name(claim).map(str::to_owned),
             unasked: None,
             content: content(claim),
         }
@@ -45,29 +40,17 @@ impl Waiting {
         }
     }
 
-    pub(super) fn namespace(&self) -> &str {
-        &self.names[..self.name_at]
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.names[self.name_at..self.class_at]
-    }
-
-    pub(super) fn class(&self) -> Option<&str> {
-        Some(&self.names[self.class_at..]).filter(|class| !class.is_empty())
-    }
-
     /// A claim that says as much: its identity and its class.
     pub(super) fn as_claim(&self, uid: &str) -> PersistentVolumeClaim {
         PersistentVolumeClaim {
             metadata: ObjectMeta {
-                namespace: Some(self.namespace().to_owned()),
-                name: Some(self.name().to_owned()),
+                namespace: Some(self.namespace.clone()),
+                name: Some(self.name.clone()),
                 uid: Some(uid.to_owned()),
                 ..ObjectMeta::default()
             },
             spec: Some(PersistentVolumeClaimSpec {
-                storage_class_name: self.class().map(str::to_owned),
+                storage_class_name: self.class.clone(),
                 ..PersistentVolumeClaimSpec::default()
             }),
             status: None,
@@ -92,8 +75,6 @@ fn content(claim: &PersistentVolumeClaim) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use kube::ResourceExt;
-
     use super::*;
 
     fn claim() -> PersistentVolumeClaim {
@@ -125,14 +106,5 @@ mod tests {
             (Some("ns"), "a")
         );
         assert_eq!(decide::class_name(&said), Some("c"));
-    }
-
-    #[test]
-    fn it_may_have_no_class() {
-        let mut claim = claim();
-        claim.spec.as_mut().unwrap().storage_class_name = None;
-        let waiting = Waiting::new(&claim);
-        assert_eq!(waiting.class(), None);
-        assert_eq!(decide::class_name(&waiting.as_claim("1")), None);
     }
 }
